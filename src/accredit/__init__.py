@@ -1,0 +1,3 @@
+"""accredit: customer qualifications, vetted."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,20 @@
+"""Exit codes of the command line, documented in docs/cli.md."""
+
+from typing import NoReturn
+
+import typer
+
+FAILED = 1
+USAGE = 2
+PORT_TAKEN = 3
+DATABASE_UNREACHABLE = 4
+SCHEMA_NEWER = 5
+INPUT_REFUSED = 6
+NOT_FOUND = 7
+REFUSED = 8
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say ``message`` on stderr and leave with ``code``."""
+    typer.echo(f"accredit: {message}", err=True)
+    raise typer.Exit(code)

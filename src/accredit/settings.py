@@ -1,0 +1,93 @@
+"""Every setting of the service, once. Each is read from an environment variable ``ACCREDIT_<NAME>``.
+
+The table in ``docs/settings.md`` is made from this class; a test keeps the two equal.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(value: object) -> object:
+    """Take ``"a, b c"`` as ``["a", "b", "c"]``, as people write lists in an environment variable."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+StringList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Raises ``pydantic.ValidationError``, which names the setting that is wrong."""
+
+    model_config = SettingsConfigDict(env_prefix="ACCREDIT_", extra="ignore", validate_default=True)
+
+    home: Path = Field(
+        Path(".accredit"),
+        description="Folder of the embedded database and of the local authority's keys; made if absent.",
+    )
+    database_url: str | None = Field(
+        None,
+        description="URL of a PostgreSQL 15 or later (`postgresql://…`). Absent: the embedded one in `ACCREDIT_HOME`.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_format: Literal["json", "text"] = Field("text", description="Shape of the log lines on stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    issuers: StringList = Field(
+        default_factory=list,
+        description="Trusted OIDC issuers, separated by commas. `{tenantid}` stands for the token's tenant: "
+        "`https://login.microsoftonline.com/{tenantid}/v2.0,https://sts.windows.net/{tenantid}/` trusts Entra ID.",
+    )
+    audiences: StringList = Field(
+        default_factory=lambda: ["https://api.partnercenter.microsoft.com"],
+        description="Audiences accepted in access tokens, separated by commas.",
+    )
+    require_mfa: bool = Field(True, description="Whether App+User tokens must say `mfa` in `amr`.")
+    local_authority: bool | None = Field(
+        None,
+        description="Whether the local token authority is on. Absent: on while `ACCREDIT_HOST` is a loopback address.",
+    )
+
+    write_batch: int = Field(
+        128, ge=1, le=1000, description="Most submissions that group commit puts in one transaction."
+    )
+    database_connections: int = Field(
+        8, ge=2, le=100, description="Most database connections that one API process holds."
+    )
+    database_timeout: float = Field(
+        5.0, gt=0, description="Seconds that a request waits for the database before it is answered 503."
+    )
+    shutdown_timeout: int = Field(
+        30, ge=1, description="Seconds that in-flight requests and jobs get to finish at SIGTERM."
+    )
+
+    name_match_threshold: float = Field(
+        90.0,
+        ge=0,
+        le=100,
+        description="How alike (0 to 100) a company's name and a validation code's organization must be "
+        "for a government qualification to be approved without a person.",
+    )
+    worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of a worker's own `/metrics`. Absent: none."
+    )
+
+    @property
+    def local_authority_enabled(self) -> bool:
+        """Contract section 2: on by default only while the service listens on a loopback address."""
+        return is_loopback(self.host) if self.local_authority is None else self.local_authority
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or an address) is this machine's loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
