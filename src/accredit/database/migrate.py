@@ -37,7 +37,8 @@ def check(url: str) -> None:
         return
     _refuse_newer(revision)
     raise SchemaOlderError(
-        f"the database is at revision {revision or 'none'}, this program needs {revisions()[-1]}: run `accredit migrate`"
+        f"the database is at revision {revision or 'none'}, this program needs {revisions()[-1]}: "
+        "run `accredit migrate`"
     )
 
 

@@ -1,6 +1,7 @@
-"""Who is calling, as contract section 2 reads it from an access token."""
+"""Who is calling, as contract section 2 reads it from an access token, and who is known to the local authority."""
 
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 WRITER_ROLES = frozenset({"AdminAgent", "SalesAgent"})
@@ -26,3 +27,25 @@ class Caller:
     def may_write(self) -> bool:
         """Writes need the role ``AdminAgent`` or ``SalesAgent``."""
         return not WRITER_ROLES.isdisjoint(self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryUser:
+    """A user of a partner, as the local authority puts it into tokens."""
+
+    id: UUID
+    upn: str
+    roles: tuple[str, ...]
+
+
+class Directory(Protocol):
+    """Partners, and the applications and users that are theirs."""
+
+    async def is_partner(self, partner_id: UUID) -> bool:
+        """Whether the partner is registered."""
+
+    async def application_secret(self, partner_id: UUID, application_id: UUID) -> str | None:
+        """The hash of the application's secret (``identity.secrets``); ``None`` if there is no such application."""
+
+    async def user(self, partner_id: UUID, user_id: UUID) -> DirectoryUser | None:
+        """The user, as they are now; ``None`` if there is no such user."""

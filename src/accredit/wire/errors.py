@@ -54,7 +54,7 @@ SERVER_FAULT = ErrorKind(500, "800003", "a fault of the service; nothing is half
 UNAVAILABLE = ErrorKind(503, "800003", "the database, or the token issuer, cannot be reached; see `Retry-After`")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False)
 class ApiError(Exception):
     """An answer other than success. ``description`` is for the caller: no token, stack or SQL belongs in it."""
 
@@ -72,3 +72,8 @@ class ApiError(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind.status}/{self.kind.code}: {self.description}"
+
+    @classmethod
+    def no_relationship(cls) -> "ApiError":
+        """One answer for a customer that is another partner's and for one that does not exist, so nothing leaks."""
+        return cls(NO_RELATIONSHIP, "You have no relationship with this customer, or there is no such customer.")

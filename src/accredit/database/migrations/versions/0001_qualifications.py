@@ -132,9 +132,9 @@ IDEMPOTENCY = """
 CREATE TABLE idempotency_records (
     partner_id  uuid NOT NULL,
     request_id  uuid NOT NULL,
-    fingerprint bytea NOT NULL,
+    fingerprint text NOT NULL,
     status      smallint NOT NULL,
-    body        bytea NOT NULL,
+    body        text NOT NULL,
     created_at  timestamptz NOT NULL,
     PRIMARY KEY (partner_id, request_id)
 );

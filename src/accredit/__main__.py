@@ -1,0 +1,5 @@
+"""``python -m accredit``."""
+
+from accredit.cli.main import main
+
+main()

@@ -1,0 +1,128 @@
+"""The command line. Importing it is quick: what a command needs is imported when the command runs."""
+
+from typing import Annotated
+
+import typer
+
+from accredit import __version__
+from accredit.cli import review, seed, token
+from accredit.cli.options import (
+    Audiences,
+    DatabaseUrl,
+    Home,
+    Host,
+    Issuers,
+    LogFormat,
+    Port,
+    RequireMfa,
+    server_extra,
+    settings_from_flags,
+)
+
+app = typer.Typer(
+    name="accredit",
+    help="Customer qualifications, vetted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it may print what variables hold
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(token.token)
+app.command()(seed.seed)
+app.add_typer(review.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"accredit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _accredit(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    home: Home = None,
+    database_url: DatabaseUrl = None,
+    host: Host = None,
+    port: Port = None,
+    log_format: LogFormat = None,
+    issuers: Issuers = None,
+    audiences: Audiences = None,
+    require_mfa: RequireMfa = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Register the demo data.")] = False,
+    api_processes: Annotated[int, typer.Option(min=1, help="How many API processes to run.")] = 1,
+) -> None:
+    """Run the whole service: database, API and worker."""
+    settings = settings_from_flags(
+        home=home,
+        database_url=database_url,
+        host=host,
+        port=port,
+        log_format=log_format,
+        issuers=issuers,
+        audiences=audiences,
+        require_mfa=require_mfa,
+    )
+    with server_extra():
+        from accredit.cli import serve as parts
+    parts.serve(settings, demo=demo, api_processes=api_processes)
+
+
+@app.command()
+def api(
+    home: Home = None,
+    database_url: DatabaseUrl = None,
+    host: Host = None,
+    port: Port = None,
+    log_format: LogFormat = None,
+    issuers: Issuers = None,
+    audiences: Audiences = None,
+    require_mfa: RequireMfa = None,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run one API process. Any number may run over one database."""
+    settings = settings_from_flags(
+        home=home,
+        database_url=database_url,
+        host=host,
+        port=port,
+        log_format=log_format,
+        issuers=issuers,
+        audiences=audiences,
+        require_mfa=require_mfa,
+    )
+    with server_extra():
+        from accredit.cli import serve as parts
+    parts.api(settings, fd=fd)
+
+
+@app.command()
+def worker(home: Home = None, database_url: DatabaseUrl = None, log_format: LogFormat = None) -> None:
+    """Run one vetting worker. Any number may run over one database."""
+    settings = settings_from_flags(home=home, database_url=database_url, log_format=log_format)
+    with server_extra():
+        from accredit.cli import serve as parts
+    parts.worker(settings)
+
+
+@app.command()
+def migrate(home: Home = None, database_url: DatabaseUrl = None, log_format: LogFormat = None) -> None:
+    """Bring the database to this version's schema."""
+    settings = settings_from_flags(home=home, database_url=database_url, log_format=log_format)
+    with server_extra():
+        from accredit.cli import serve as parts
+    parts.migrate_command(settings)
+
+
+def main() -> None:
+    """The entry point of ``accredit``."""
+    app()
