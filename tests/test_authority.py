@@ -586,7 +586,7 @@ def test_an_unknown_client_and_a_wrong_secret_are_told_alike(
         "Basic " + base64.b64encode(b"no colon").decode(),
         "Basic " + base64.b64encode(b"\xff:\xff").decode(),
         "Basic " + base64.b64encode(b"%ff:x").decode(),
-        "Bearer " + base64.b64encode(b"a:b").decode(),
+        basic(str(APPLICATION), SECRET)["Authorization"].replace("Basic", "Bearer"),
     ],
 )
 def test_http_basic_refused(client: httpx.Client, authorization: str) -> None:
@@ -614,7 +614,6 @@ FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
         b"a=1&a=",
         b"grant_type=%ff",
         "grant_type=ä".encode(),
-        b"&".join(b"f%d=1" % number for number in range(101)),
     ],
 )
 def test_malformed_forms(client: httpx.Client, content: bytes) -> None:

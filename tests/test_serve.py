@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,7 +49,7 @@ class Accredit:
         family = self.family() if self._process.poll() is None else []
         self._process.kill()
         for process in family:
-            with suppressed_absence():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.communicate()
 
@@ -86,14 +86,6 @@ class Accredit:
             child for child in psutil.Process(self.pid).children() if any(word in arg for arg in child.cmdline())
         )
         return child
-
-
-@contextmanager
-def suppressed_absence() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
@@ -374,7 +366,7 @@ def test_a_signal_during_the_start_stops_cleanly(database: str, home: Path) -> N
     with psycopg.connect(database, autocommit=True) as other_host:
         other_host.execute("SELECT pg_advisory_lock(%s)", (migrate._LOCK,))
         with Accredit("serve", "--home", home, "--port", "0", "--database-url", database) as serve:
-            until(lambda: execute(database, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+            until(lambda: execute(database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
             serve.signal(signal.SIGTERM)
             code, out, _ = serve.wait()
             assert (code, out) == (0, "")

@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         "for a government qualification to be approved without a person.",
     )
     worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
+    job_timeout: float = Field(
+        20.0,
+        ge=1,
+        description="Seconds without a sign of life after which a job counts as lost with its worker, "
+        "and another takes it.",
+    )
     worker_metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of a worker's own `/metrics`. Absent: none."
     )

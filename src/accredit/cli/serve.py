@@ -45,6 +45,7 @@ _READY_POLL = 0.05
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _SETTLED = 30.0  # seconds after which a restarted process counts as well
+_WORKER_NICENESS = 5
 _GRACE = 5.0  # seconds beyond the shutdown timeout until a child is killed
 _DEMO_CUSTOMER = "5f1e9b3c-2d47-4b8a-9e61-7c0a3d5f8b01"  # Contoso School District, in partners/demo.json
 
@@ -75,6 +76,7 @@ def api(settings: Settings, *, fd: int | None) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=settings.shutdown_timeout,
             ),
@@ -88,6 +90,8 @@ def worker(settings: Settings) -> None:
     from accredit.vetting.worker import run
 
     _stop_on_signal()
+    # Where the API shares the machine it goes first: its callers wait, vetting's do not.
+    os.nice(_WORKER_NICENESS)
     logs.configure(settings)
     with _checked_database(settings) as url:
         uvloop.run(run(settings, url))
@@ -442,9 +446,11 @@ async def _in_daemon(function: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            done.set_result(function())
+            function()
         except BaseException as error:
             done.set_exception(error)
+        else:
+            done.set_result(None)
 
     threading.Thread(target=run, daemon=True).start()
     await asyncio.wrap_future(done)

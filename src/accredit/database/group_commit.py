@@ -46,8 +46,16 @@ class GroupCommit(Generic[T, R]):
 
     async def _flush(self) -> None:
         while self._waiting:
+            await self._gathered()
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             await self._commit_batch(batch)
+
+    async def _gathered(self) -> None:
+        """Wait while the event loop still brings in submissions: those that have arrived already go together."""
+        before = 0
+        while before < len(self._waiting) < self._most:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _commit_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -133,7 +133,11 @@ class _Issuer:
     async def _fetch(self) -> dict[str, _Key]:
         """The keys as published now. Raises :class:`IssuerError`."""
         try:
-            async with asyncio.timeout(_FETCH_SECONDS), httpx.AsyncClient(follow_redirects=False) as client:
+            # One limit for the whole of it; httpx's own are for each step.
+            async with (
+                asyncio.timeout(_FETCH_SECONDS),
+                httpx.AsyncClient(follow_redirects=False, timeout=None) as client,  # noqa: S113
+            ):
                 base = _TENANT.sub("common", self.url).rstrip("/")
                 discovery = await _get(client, f"{base}/.well-known/openid-configuration", _Discovery)
                 if _fill(discovery.issuer, _ANY_TENANT) != _fill(self.url, _ANY_TENANT):

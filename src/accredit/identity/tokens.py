@@ -219,4 +219,4 @@ def _audience(name: str) -> str:
 
 
 def _digest(authorization: str | None) -> bytes:
-    return hashlib.sha256((authorization or "").encode(errors="surrogatepass")).digest()
+    return hashlib.sha256((authorization or "").encode()).digest()

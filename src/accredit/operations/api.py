@@ -83,7 +83,7 @@ def routes(pool: Pool, document: dict[str, Any]) -> list[HTTPRouteHandler]:
     @get(["/", "/docs"], name="Docs")
     async def docs() -> ASGIResponse:
         """The API's description as a page."""
-        return ASGIResponse(body=page, media_type="text/html; charset=utf-8")
+        return ASGIResponse(body=page, media_type="text/html")
 
     return [live, ready, metrics, openapi_document, docs]
 

@@ -184,7 +184,7 @@ async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: 
             batch_size=settings.worker_jobs,
             dequeue_timeout=timedelta(seconds=5),
             shutdown_on_listener_failure=True,
-            heartbeat_timeout=timedelta(seconds=20),
+            heartbeat_timeout=timedelta(seconds=settings.job_timeout),
         )
     finally:
         stopping.cancel()
