@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from uuid_utils.compat import uuid7
 
 from accredit.audit.models import AuditRecord
-from accredit.database.pool import Connection
-from accredit.database.rows import as_json
+from accredit.database.rows import Write
 
-_INSERT = """
+INSERT = """
 INSERT INTO audit_records (
     id, partner_id, customer_id, customer_name, user_principal_name, application_id, resource_type,
     resource_old_value, resource_new_value, operation_type, operation_date, operation_status, customized_data)
@@ -22,7 +21,6 @@ FROM json_to_recordset(%s::json) AS record (
 """
 
 
-async def write(connection: Connection, records: Sequence[AuditRecord]) -> None:
-    """Write ``records``. Their IDs grow with time, so that they page in the order of writing."""
-    if records:
-        await connection.execute(_INSERT, (as_json([{"id": uuid7(), **record.row()} for record in records]),))
+def write(records: Sequence[AuditRecord]) -> Write:
+    """What writes ``records``. Their IDs grow with time, so that they page in the order of writing."""
+    return Write(INSERT, [{"id": uuid7(), **record.row()} for record in records])

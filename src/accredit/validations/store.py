@@ -1,13 +1,12 @@
 """Validation codes in the database. Creates are taken and given back within the transaction of the update itself."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 from accredit.database.pool import Connection, Pool, fetch
-from accredit.database.rows import as_json
+from accredit.database.rows import Write
 from accredit.validations.models import ValidationCode, etag
 
 CodeName = tuple[UUID, str]
@@ -82,12 +81,14 @@ async def lock(connection: Connection, names: Collection[CodeName]) -> dict[Code
     return {(code.partner_id, code.validation_id): code for code in codes}
 
 
-async def take(connection: Connection, creates: Mapping[CodeName, int] | Counter[CodeName]) -> None:
-    """Take creates from locked codes, or give back where the number is negative. A code without limit keeps none."""
+def take(creates: Mapping[CodeName, int]) -> Write:
+    """What takes creates from locked codes, or gives back where the number is negative.
+
+    A code without limit counts none.
+    """
     rows = [
         {"partner_id": partner_id, "validation_id": validation_id, "creates": count}
         for (partner_id, validation_id), count in creates.items()
         if count
     ]
-    if rows:
-        await connection.execute(_TAKE, (as_json(rows),))
+    return Write(_TAKE, rows)

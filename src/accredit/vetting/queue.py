@@ -43,6 +43,11 @@ async def enqueue(connection: Connection, cases: Sequence[CaseReference]) -> Non
     await Queries(PsycopgDriver(connection), *_BUILDERS).enqueue(VET, encode(cases))
 
 
+def enqueue_statement() -> str:
+    """The SQL of :func:`enqueue`, with ``$1`` to ``$6`` for its parameters; for measuring."""
+    return _BUILDERS[1].build_enqueue_query()
+
+
 def encode(cases: Sequence[CaseReference]) -> bytes:
     """A job's payload."""
     return msgspec.json.encode(cases)

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from accredit.audit import store as audit
 from accredit.audit.models import AuditRecord, OperationStatus
 from accredit.database.pool import Connection
-from accredit.database.rows import as_json
+from accredit.database.rows import Write, write_together
 from accredit.qualifications import rules
 from accredit.qualifications.models import EducationSegment, Qualification, QualificationState, VettingStatus
 from accredit.qualifications.store import OPERATION_TYPE, resource_value, state_of
@@ -156,12 +156,11 @@ async def record(connection: Connection, verdicts: Sequence[Verdict]) -> list[Qu
             given_back[partner_id, validation_id] -= 1
     if given_back:
         await validations.lock(connection, given_back)
-    if made:
-        await connection.execute(_INSERT, (as_json(made),))
-    if changed:
-        await connection.execute(_DECIDE, (as_json(changed),))
-        await validations.take(connection, given_back)
-        await audit.write(connection, records)
+    await write_together(
+        connection,
+        [Write(_INSERT, made), Write(_DECIDE, changed), validations.take(given_back), audit.write(records)],
+    )
+    if notices:
         await connection.execute(_NOTIFY, (DECIDED_CHANNEL, notices))
     return results
 
