@@ -47,7 +47,7 @@ def list_cases(
         why = case.explanation or "not vetted yet"
         table.add_row(str(case.id), case.company_name, case.qualification, str(case.request_number), waiting, why)
     # Not cut to a terminal's width: a case's ID is there to be copied.
-    Console(width=None if Console().is_terminal else 240).print(table)
+    _console(width=None if Console().is_terminal else 240).print(table)
 
 
 @app.command()
@@ -125,6 +125,11 @@ def _run(home: Any, database_url: str | None, work: "Callable[[Connection], Awai
         exits.fail(exits.REFUSED, str(error))
 
 
+def _console(width: int | None = None) -> Console:
+    """A console that prints what it is given: a company may be called ``[/b]`` or ``:smile:``."""
+    return Console(width=width, markup=False, emoji=False)
+
+
 def _print_json(value: Any) -> None:
     import msgspec
 
@@ -134,7 +139,7 @@ def _print_json(value: Any) -> None:
 def _print_case(case: "CaseFile") -> None:
     import msgspec
 
-    console = Console()
+    console = _console()
     table = Table(show_header=False, box=None)
     for name, value in (
         ("Case", case.id),
@@ -158,5 +163,5 @@ def _print_case(case: "CaseFile") -> None:
         console.rule(f"Request {made.request_number}: {made.outcome}", align="left")
         console.print(f"{made.explanation}\nRule {made.rule}, by {made.decided_by}, {made.decided_at:%Y-%m-%d %H:%M}")
         if made.note:
-            console.print(f"Note: {made.note}", markup=False)
+            console.print(f"Note: {made.note}")
         console.print_json(msgspec.json.encode(made.evidence).decode())

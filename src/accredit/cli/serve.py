@@ -480,6 +480,8 @@ def _demo_hint(settings: Settings, url: str) -> str:
     """What to paste into another terminal, in this folder, to see something happen."""
     program = sys.argv[0] if Path(sys.argv[0]).name == "accredit" else f"{sys.executable} -m accredit"
     token = f"{program} token --home {shlex.quote(str(settings.home))}"
+    if settings.database_url is not None:
+        token += ' --database-url "$ACCREDIT_DATABASE_URL"'  # not as it is: it may hold a password
     return f"""
 A token of the demo partner's administrator:
 

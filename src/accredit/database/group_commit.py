@@ -45,17 +45,21 @@ class GroupCommit(Generic[T, R]):
         return await future
 
     async def _flush(self) -> None:
-        while self._waiting:
-            await self._gathered()
+        # The other flush may take what this one gathered.
+        while await self._gathered():
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             await self._commit_batch(batch)
 
-    async def _gathered(self) -> None:
-        """Wait while the event loop still brings in submissions: those that have arrived already go together."""
+    async def _gathered(self) -> bool:
+        """Wait while the event loop still brings in submissions: those that have arrived already go together.
+
+        Return whether there are any.
+        """
         before = 0
         while before < len(self._waiting) < self._most:
             before = len(self._waiting)
             await asyncio.sleep(0)
+        return bool(self._waiting)
 
     async def _commit_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import msgspec
 
-from accredit.customers.models import Address
+from accredit.customers.models import NO_CONTROLS, Address
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-ValidationId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,64}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=NO_CONTROLS)]
+ValidationId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,64}\Z")]
 
 
 class _Seed(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):

@@ -55,6 +55,7 @@ INSERT INTO validation_codes AS code
 SELECT partner_id, validation_id, organization_name, max_creates, max_creates, clock_timestamp()
 FROM json_to_recordset(%s::json)
      AS seed (partner_id uuid, validation_id text, organization_name text, max_creates integer)
+ORDER BY partner_id, validation_id
 ON CONFLICT (partner_id, validation_id) DO UPDATE
 SET organization_name = excluded.organization_name,
     max_creates = excluded.max_creates,
@@ -71,6 +72,7 @@ INSERT INTO customers (id, partner_id, company_name, domain, address)
 SELECT id, partner_id, company_name, domain, coalesce(address, '{}')
 FROM json_to_recordset(%s::json)
      AS seed (id uuid, partner_id uuid, company_name text, domain text, address jsonb)
+ORDER BY id
 ON CONFLICT (id) DO UPDATE
 SET company_name = excluded.company_name, domain = excluded.domain, address = excluded.address
 """
@@ -171,11 +173,11 @@ def register(url: str, seed: Seed) -> Registered:
     ]
     with psycopg.connect(url, connect_timeout=10) as connection:
         _refuse_strangers(connection, seed, domains)
+        # Customers before codes, each in the order of its key: as the write path locks them.
         for statement, rows in (
             (_PARTNERS, [{"id": one.id, "name": one.name, "sandbox": one.sandbox} for one in seed.partners]),
             (_APPLICATIONS, [row for partner in seed.partners for row in _application_rows(partner)]),
             (_USERS, [row for partner in seed.partners for row in _user_rows(partner)]),
-            (_CODES, [row for partner in seed.partners for row in _code_rows(partner)]),
             (
                 _CUSTOMERS,
                 [
@@ -190,6 +192,7 @@ def register(url: str, seed: Seed) -> Registered:
                 ],
             ),
             (_DOMAINS, domains),
+            (_CODES, [row for partner in seed.partners for row in _code_rows(partner)]),
         ):
             connection.execute(statement, (as_json(rows),))
     return Registered(len(seed.partners), len(customers), sum(len(one.validation_codes) for one in seed.partners))

@@ -101,14 +101,19 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 def on_unavailable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer 503 while the database cannot be reached."""
-    log.error("database unreachable", error=type(error).__name__, detail=str(error))
+    log.error("database unreachable", error=type(error).__name__, detail=str(error), **_identifiers(request))
     return on_api_error(request, ApiError(UNAVAILABLE, "The database cannot be reached.", {"Retry-After": "1"}))
 
 
 def on_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer 500 for a fault of ours: its stack goes to the log, never to the client."""
-    log.error("fault", exc_info=error)
+    log.error("fault", exc_info=error, **_identifiers(request))
     return on_api_error(request, ApiError(SERVER_FAULT, "A fault of the service. Nothing was changed; try again."))
+
+
+def _identifiers(request: Request[Any, Any, Any]) -> dict[str, str]:
+    exchange: Exchange = request.scope["state"]["exchange"]
+    return {"request_id": str(exchange.request_id), "correlation_id": str(exchange.correlation_id)}
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
