@@ -109,7 +109,7 @@ def _run(home: Any, database_url: str | None, work: "Callable[[Connection], Awai
     with server_extra():
         import psycopg
 
-        from accredit.cli.database import open_database
+        from accredit.cli.database import explained, open_database
         from accredit.vetting.review import CaseClosedError, NoSuchCaseError
 
     async def in_transaction(url: str) -> R:
@@ -117,7 +117,7 @@ def _run(home: Any, database_url: str | None, work: "Callable[[Connection], Awai
             return await work(connection)
 
     try:
-        with open_database(settings) as url:
+        with explained(settings), open_database(settings) as url:
             return asyncio.run(in_transaction(url))
     except NoSuchCaseError as error:
         exits.fail(exits.NOT_FOUND, str(error))

@@ -20,12 +20,12 @@ def seed(
         exits.fail(exits.USAGE, "give either a seed file or --demo")
     settings = settings_from_flags(home=home, database_url=database_url)
     with server_extra():
-        from accredit.cli.database import open_database
+        from accredit.cli.database import explained, open_database
         from accredit.partners import seed as seeding
     try:
         content = seeding.demo() if file is None else _read(file)
         parsed = seeding.parse(content)
-        with open_database(settings) as url:
+        with explained(settings), open_database(settings) as url:
             registered = seeding.register(url, parsed)
     except seeding.SeedError as error:
         exits.fail(exits.INPUT_REFUSED, f"{file or 'demo'}: {error}. Nothing was registered.")

@@ -11,21 +11,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import psycopg
 import structlog
 import typer
 import uvicorn
 import uvloop
-from psycopg.conninfo import conninfo_to_dict
 
 from accredit.cli import exits
+from accredit.cli.database import explained, open_database
 from accredit.database import migrate
 from accredit.database.embedded import (
     EmbeddedPostgres,
@@ -54,8 +53,11 @@ def serve(settings: Settings, *, demo: bool, api_processes: int) -> None:
     """Run database, API and worker until SIGINT or SIGTERM; leaves with a code of ``exits`` where it cannot."""
     logs.configure(settings)
     listener = _listen(settings.host, settings.port)
-    with _explained(settings):
-        asyncio.run(_Service(settings, listener, demo=demo, api_processes=api_processes).run())
+    with explained(settings):
+        try:
+            asyncio.run(_Service(settings, listener, demo=demo, api_processes=api_processes).run())
+        except _FailedToStart as error:
+            exits.fail(error.code, str(error))
 
 
 def api(settings: Settings, *, fd: int | None) -> None:
@@ -66,7 +68,7 @@ def api(settings: Settings, *, fd: int | None) -> None:
     logs.configure(settings)
     listener = _listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    with _checked_database(settings) as url:
+    with open_database(settings) as url:
         server = _ApiServer(
             uvicorn.Config(
                 create_app(settings, url),
@@ -93,7 +95,7 @@ def worker(settings: Settings) -> None:
     # Where the API shares the machine it goes first: its callers wait, vetting's do not.
     os.nice(_WORKER_NICENESS)
     logs.configure(settings)
-    with _checked_database(settings) as url:
+    with open_database(settings) as url:
         uvloop.run(run(settings, url))
 
 
@@ -101,7 +103,7 @@ def migrate_command(settings: Settings) -> None:
     """Bring the database to this program's schema, and say whether that was needed."""
     _stop_on_signal()
     logs.configure(settings)
-    with _explained(settings), database_url(settings) as url:
+    with explained(settings), database_url(settings) as url:
         done = migrate.migrate(url)
     typer.echo(f"{'migrated to' if done else 'already at'} revision {migrate.revisions()[-1]}")
 
@@ -355,47 +357,6 @@ class _Service:
         with suppress(FileNotFoundError):
             if json.loads(self._notice.read_bytes())["pid"] == os.getpid():
                 self._notice.unlink()
-
-
-@contextmanager
-def _explained(settings: Settings) -> Iterator[None]:
-    """Around what starts: leave with the code and the message for what went wrong."""
-    try:
-        where = _whereabouts(settings)
-        yield
-    except psycopg.OperationalError as error:
-        why = "; ".join(line.strip() for line in str(error).splitlines())
-        exits.fail(exits.DATABASE_UNREACHABLE, f"cannot reach the database {where}: {why}")
-    except EmbeddedPostgresError as error:
-        exits.fail(exits.DATABASE_UNREACHABLE, str(error))
-    except migrate.SchemaNewerError as error:
-        exits.fail(exits.SCHEMA_NEWER, str(error))
-    except migrate.SchemaOlderError as error:
-        exits.fail(exits.FAILED, str(error))
-    except _FailedToStart as error:
-        exits.fail(error.code, str(error))
-
-
-@contextmanager
-def _checked_database(settings: Settings) -> Iterator[str]:
-    """The database's URL, once it is reached and has our schema; the embedded one is up during the block."""
-    with ExitStack() as stack:
-        with _explained(settings):
-            url = stack.enter_context(database_url(settings))
-            migrate.check(url)
-        yield url
-
-
-def _whereabouts(settings: Settings) -> str:
-    """Which database the settings mean, without its password."""
-    if settings.database_url is None:
-        return f"in {settings.home}"
-    try:
-        parts = conninfo_to_dict(settings.database_url)
-    except psycopg.ProgrammingError:  # its text may quote the password
-        exits.fail(exits.USAGE, "ACCREDIT_DATABASE_URL is not a PostgreSQL URL")
-    named = {name: parts[name] for name in ("host", "port", "dbname") if name in parts}
-    return ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _stop_on_signal() -> None:
