@@ -44,7 +44,6 @@ _READY_POLL = 0.05
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _SETTLED = 30.0  # seconds after which a restarted process counts as well
-_WORKER_NICENESS = 10
 _GRACE = 5.0  # seconds beyond the shutdown timeout until a child is killed
 _DEMO_CUSTOMER = "5f1e9b3c-2d47-4b8a-9e61-7c0a3d5f8b01"  # Contoso School District, in partners/demo.json
 
@@ -92,8 +91,6 @@ def worker(settings: Settings) -> None:
     from accredit.vetting.worker import run
 
     _stop_on_signal()
-    # Where the API shares the machine it goes first: its callers wait, vetting's do not.
-    os.nice(_WORKER_NICENESS)
     logs.configure(settings)
     with open_database(settings) as url:
         uvloop.run(run(settings, url))

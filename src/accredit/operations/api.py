@@ -1,5 +1,6 @@
 """For those who run the service: health, metrics, the API's description and a page to read it."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -64,15 +65,17 @@ def routes(pool: Pool, document: dict[str, Any]) -> list[HTTPRouteHandler]:
     @get("/metrics", name="Metrics")
     async def metrics() -> ASGIResponse:
         """The metrics of this process and of the queue, for Prometheus."""
-        async with pool.connection() as connection:
-            in_review = await (await connection.execute(_IN_REVIEW)).fetchall()
-            queue = await (await connection.execute(_QUEUE)).fetchall()
         IN_REVIEW.clear()
-        for referred, count in in_review:
-            IN_REVIEW.labels(str(referred).lower()).set(count)
         QUEUE.clear()
-        for status, count in queue:
-            QUEUE.labels(status).set(count)
+        # Without the database the process's own metrics are worth the more.
+        with suppress(psycopg.OperationalError):
+            async with pool.connection(2) as connection:
+                in_review = await (await connection.execute(_IN_REVIEW)).fetchall()
+                queue = await (await connection.execute(_QUEUE)).fetchall()
+            for referred, count in in_review:
+                IN_REVIEW.labels(str(referred).lower()).set(count)
+            for status, count in queue:
+                QUEUE.labels(status).set(count)
         return ASGIResponse(body=generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @get("/openapi.json", name="OpenAPI")

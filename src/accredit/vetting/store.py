@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from accredit.audit import store as audit
 from accredit.audit.models import AuditRecord, OperationStatus
-from accredit.database.pool import Connection
+from accredit.database.pool import Connection, Pool, fetch
 from accredit.database.rows import Write, write_together
 from accredit.qualifications import rules
 from accredit.qualifications.models import EducationSegment, Qualification, QualificationState, VettingStatus
@@ -86,11 +86,11 @@ class Verdict:
     note: str | None = None
 
 
-async def load(connection: Connection, references: Sequence[CaseReference]) -> list[Case]:
+async def load(pool: Pool, references: Sequence[CaseReference], *, timeout: float) -> list[Case]:
     """The cases that are still in review; the others were decided, or asked for again, in the meantime."""
-    cursor = await connection.execute(_CASES, ([id for id, _ in references],))
+    rows = await fetch(pool, _CASES, ([id for id, _ in references],), timeout=timeout)
     wanted = set(references)
-    return [_case(row) for row in await cursor.fetchall() if (row[0], row[1]) in wanted]
+    return [_case(row) for row in rows if (row[0], row[1]) in wanted]
 
 
 def _case(row: tuple[Any, ...]) -> Case:

@@ -60,6 +60,8 @@ class Vetting:
         self._pool = pool
         self._timeout = settings.database_timeout
         self._thresholds = Thresholds(settings.name_match_threshold)
+        # Jobs that run at the same time read together as they commit together.
+        self._reads: GroupCommit[CaseReference, Case | None] = GroupCommit(self._load, most=settings.write_batch)
         self._commits: GroupCommit[Verdict, QualificationState | None] = GroupCommit(
             self._record, most=settings.write_batch
         )
@@ -69,19 +71,17 @@ class Vetting:
 
         Of several, those that fail are queued again one by one; a single one that fails raises.
         """
-        cases = await transact(self._pool, functools.partial(store.load, references=references), timeout=self._timeout)
-        results = await asyncio.gather(*map(self._decide, cases), return_exceptions=True)
-        failed = [(case, error) for case, error in zip(cases, results, strict=True) if isinstance(error, BaseException)]
+        results = await asyncio.gather(*map(self._decide, references), return_exceptions=True)
+        failed = [(one, error) for one, error in zip(references, results, strict=True) if isinstance(error, Exception)]
         if not failed:
             return
         if len(references) == 1:
             raise failed[0][1]
-        for case, error in failed:
-            log.error("case failed, queued again", case=str(case.qualification_id), exc_info=error)
-        again = [(case.qualification_id, case.request_number) for case, _ in failed]
+        for (case, _), error in failed:
+            log.error("case failed, queued again", case=str(case), exc_info=error)
 
         async def requeue(connection: Connection) -> None:
-            for reference in again:
+            for reference, _ in failed:
                 await queue.enqueue(connection, [reference])
 
         await transact(self._pool, requeue, timeout=self._timeout)
@@ -94,7 +94,10 @@ class Vetting:
 
         await transact(self._pool, delete, timeout=self._timeout)
 
-    async def _decide(self, case: Case) -> None:
+    async def _decide(self, reference: CaseReference) -> None:
+        case = await self._reads.submit(reference)
+        if case is None:
+            return
         evidence = gather(case)
         decision = policy.decide(case.qualification, evidence, self._thresholds)
         verdict = Verdict(case.qualification_id, case.request_number, decision, list(evidence.values()), DECIDED_BY)
@@ -109,6 +112,11 @@ class Vetting:
             outcome=decision.outcome,
             rule=decision.rule,
         )
+
+    async def _load(self, references: list[CaseReference]) -> list[Case | None]:
+        cases = await store.load(self._pool, references, timeout=self._timeout)
+        found = {(case.qualification_id, case.request_number): case for case in cases}
+        return [found.get(reference) for reference in references]
 
     async def _record(self, verdicts: list[Verdict]) -> list[QualificationState | None]:
         return await transact(self._pool, functools.partial(store.record, verdicts=verdicts), timeout=self._timeout)
@@ -178,6 +186,8 @@ async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: 
         await stop.wait()
         pgq.shutdown.set()
 
+    # How long PgQueuer waits when it finds that work came in behind its back: its default is a tenth of a second.
+    pgq.qm.min_dequeue_poll_interval = timedelta(milliseconds=2)
     stopping = asyncio.create_task(stop_queue())
     try:
         await pgq.run(
