@@ -174,8 +174,8 @@ class Decisions:
 
 
 @contextlib.contextmanager
-def running_service(home: Path, *arguments: str, **settings: str) -> Iterator[Service]:
-    """``accredit serve`` on a free port; stopped at the end, which must go well."""
+def running_service(home: Path, *arguments: str, exit_code: int = 0, **settings: str) -> Iterator[Service]:
+    """``accredit serve`` on a free port; stopped at the end, which must give ``exit_code``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "accredit", "serve", "--port", "0", *arguments],
         env=environment(home=str(home), **settings),
@@ -198,7 +198,7 @@ def running_service(home: Path, *arguments: str, **settings: str) -> Iterator[Se
             process.kill()
             raise
         stderr.join(DEADLINE)
-    assert code == 0, "".join(log)
+    assert code == exit_code, "".join(log)
 
 
 def _first_line(process: subprocess.Popen[str], log: list[str]) -> str:

@@ -6,8 +6,10 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -36,18 +38,32 @@ server.stop()
 """
 
 
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Not pytest's: under root, another session's start would close that to the user PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="accredit-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture
-def new_home(tmp_path: Path) -> Path:
+def folder() -> Iterator[Path]:
+    with own_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_home(folder: Path) -> Path:
     """Where a home will be."""
-    return tmp_path / "home"
+    return folder / "home"
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("template")
-    with running(home):
-        pass
-    return home
+def template() -> Iterator[Path]:
+    """A home that was used before; to copy."""
+    with own_folder() as home:
+        with running(home):
+            pass
+        yield home
 
 
 @pytest.fixture
@@ -62,8 +78,8 @@ def copy(template: Path, home: Path) -> Path:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(home)
+def running(home: Path, server: EmbeddedPostgres | None = None) -> Iterator[EmbeddedPostgres]:
+    server = server or EmbeddedPostgres(home)
     try:
         server.start()
         yield server
@@ -120,6 +136,7 @@ def test_the_first_start_makes_a_durable_private_server(new_home: Path) -> None:
         assert execute(server.url, "SELECT current_database()::text, current_user::text") == [("accredit", "postgres")]
         assert stat.S_IMODE((new_home / "postgres").stat().st_mode) == 0o700
         assert postmaster(new_home).uids().real != 0
+        assert os.getpgid(postmaster(new_home).pid) != os.getpgid(0)  # a terminal's Ctrl-C does not reach it
 
 
 def test_a_second_start_on_the_same_home_keeps_the_data(home: Path) -> None:
@@ -186,6 +203,31 @@ def test_a_killed_server_is_noticed_and_started_again_with_what_was_committed(ho
         assert execute(server.url, "SELECT value FROM kept") == [(42,)]
 
 
+def test_a_start_waits_for_the_last_processes_of_a_killed_server(home: Path) -> None:
+    # The thread that starts the server has to outlive it.
+    with running(home) as server, ThreadPoolExecutor(1) as thread:
+        with psycopg.connect(server.url) as connection:
+            lingering = psutil.Process(connection.info.backend_pid)
+            lingering.suspend()
+            killed = postmaster(home)
+            killed.kill()
+            starting = thread.submit(server.start)
+            while "is still in use" not in (home / "postgres.log").read_text():
+                assert not starting.done()
+            lingering.resume()
+            starting.result(PATIENCE)
+        assert postmaster(home) != killed
+        assert execute(server.url, "SELECT 1") == [(1,)]
+
+
+def test_the_end_of_a_server_that_ran_is_not_taken_for_a_failure_to_start(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    server._server = subprocess.Popen(["false"])
+    server._server.wait()
+    with running(home, server):
+        assert execute(server.url, "SELECT 1") == [(1,)]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 def test_a_killed_owner_leaves_no_server_behind(home: Path) -> None:
     with starter(home) as owner:
@@ -232,23 +274,23 @@ def test_a_dead_servers_number_given_to_another_process_is_no_obstacle(home: Pat
 
 
 @pytest.mark.parametrize("name", ["long" * 30, "a b", "a,b", 'a"b', "a%20b", "é"])
-def test_any_home_path_will_do(tmp_path: Path, template: Path, name: str) -> None:
-    with running(copy(template, tmp_path / name)) as server:
+def test_any_home_path_will_do(folder: Path, template: Path, name: str) -> None:
+    with running(copy(template, folder / name)) as server:
         assert execute(server.url, "SELECT 1") == [(1,)]
-        folder = Path(execute(server.url, "SHOW unix_socket_directories")[0][0].strip('"'))
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        sockets = Path(execute(server.url, "SHOW unix_socket_directories")[0][0].strip('"'))
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
 
 
-def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path, template: Path) -> None:
-    home = copy(template, tmp_path / ("long" * 30))
+def test_a_socket_folder_that_others_can_enter_is_refused(folder: Path, template: Path) -> None:
+    home = copy(template, folder / ("long" * 30))
     with running(home) as server:
-        folder = Path(execute(server.url, "SHOW unix_socket_directories")[0][0])
-    folder.mkdir(mode=0o755)
+        sockets = Path(execute(server.url, "SHOW unix_socket_directories")[0][0])
+    sockets.mkdir(mode=0o755)
     try:
         with pytest.raises(EmbeddedPostgresError, match="is not a folder of ours alone"):
             EmbeddedPostgres(home).start()
     finally:
-        folder.rmdir()
+        sockets.rmdir()
 
 
 def test_a_server_that_does_not_start_says_why(home: Path) -> None:
@@ -288,10 +330,10 @@ def test_a_start_can_be_interrupted(new_home: Path) -> None:
     assert "interrupted" in str(errors[0])
 
 
-def test_a_home_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+def test_a_home_that_cannot_be_made_is_an_error_of_ours(folder: Path) -> None:
+    (folder / "file").touch()
     with pytest.raises(EmbeddedPostgresError, match="Not a directory"):
-        EmbeddedPostgres(tmp_path / "file" / "home").start()
+        EmbeddedPostgres(folder / "file" / "home").start()
 
 
 def test_a_given_url_needs_no_server(new_home: Path) -> None:
