@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,28 @@ def run_cli(*arguments: str, home: Path, **settings: str) -> subprocess.Complete
     )
 
 
+class Log(list[str]):
+    """The lines that a process logs, as they come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._came = threading.Condition()
+
+    def follow(self, stream: Iterable[str]) -> None:
+        """Take in the stream to its end."""
+        for line in stream:
+            with self._came:
+                self.append(line)
+                self._came.notify_all()
+
+    def wait_for(self, text: str) -> str:
+        """The first line that holds ``text``, also if it is yet to come."""
+        with self._came:
+            if not self._came.wait_for(lambda: any(text in line for line in self), DEADLINE):
+                raise TimeoutError(f"nobody logged {text}")
+            return next(line for line in self if text in line)
+
+
 @dataclass
 class Service:
     """A service that listens at ``url``, over the database at ``database_url``."""
@@ -53,7 +75,7 @@ class Service:
     database_url: str
     home: Path
     process: subprocess.Popen[str]
-    log: list[str]
+    log: Log
 
     def database(self) -> psycopg.Connection[Any]:
         """A connection of one's own, in autocommit."""
@@ -183,8 +205,8 @@ def running_service(home: Path, *arguments: str, exit_code: int = 0, **settings:
         stderr=subprocess.PIPE,
         text=True,
     )
-    log: list[str] = []
-    stderr = threading.Thread(target=lambda: log.extend(process.stderr or ()), daemon=True)
+    log = Log()
+    stderr = threading.Thread(target=log.follow, args=(process.stderr or (),), daemon=True)
     stderr.start()
     try:
         url = _first_line(process, log).removeprefix("accredit is listening on ").strip()

@@ -80,7 +80,7 @@ def remaining(partner: Partner) -> dict[str, int | None]:
     return {code["validationId"]: code.get("remainingCreates") for code in codes}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other_api(service: Service) -> Iterator[str]:
     """The URL of a second API process over the same database, trusting the same tokens."""
     process = subprocess.Popen(

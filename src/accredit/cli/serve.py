@@ -73,6 +73,7 @@ def api(settings: Settings, *, fd: int | None) -> None:
                 create_app(settings, url),
                 loop="uvloop",
                 http="httptools",
+                ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.exceptions.http_exceptions import InternalServerException, RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -229,7 +229,10 @@ async def _form(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The fields of a form, without those that are empty (RFC 6749 section 3.2). Raises :class:`OAuthError`."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != _FORM_TYPE:
         raise OAuthError("invalid_request", f"The header Content-Type is not {_FORM_TYPE}.")
-    body = await request.body()
+    try:
+        body = await request.body()
+    except InternalServerException:  # Litestar's word for a caller that went away; no fault of ours
+        raise OAuthError("invalid_request", "The request ended within its body.") from None
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:

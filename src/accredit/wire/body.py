@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request
+from litestar.exceptions import InternalServerException
 
 from accredit.wire.errors import BODY_TOO_LARGE, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE, ApiError
 
@@ -17,11 +18,14 @@ async def read_body(request: Request[Any, Any, Any], declared_length: str | None
         raise _too_large()
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            raise _too_large()
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise _too_large()
+            chunks.append(chunk)
+    except InternalServerException:  # Litestar's word for a caller that went away; no fault of ours
+        raise ApiError(MALFORMED_BODY, "The request ended within its body.") from None
     return b"".join(chunks)
 
 

@@ -57,7 +57,12 @@ class Exchange:
 
         The exchange is there even then: every answer carries the identifiers.
         """
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers if name in _READ}
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in raw_headers:
+            if raw_name in _READ:
+                name, text = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+                # One that comes twice is one list (RFC 9110 section 5.3): neither the first nor the last wins.
+                headers[name] = f"{headers[name]}, {text}" if name in headers else text
         request_id, correlation_id = headers.get("ms-requestid"), headers.get("ms-correlationid")
         exchange = cls(
             headers,
