@@ -15,6 +15,7 @@ from accredit.identity.issuers import Issuers
 from accredit.identity.openapi import describe as describe_authority
 from accredit.identity.tokens import TokenVerifier
 from accredit.operations import api as operations
+from accredit.operations.openapi import describe as describe_operations
 from accredit.qualifications import api as qualifications
 from accredit.qualifications.store import QualificationStore
 from accredit.settings import Settings
@@ -36,6 +37,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     )
     store = QualificationStore(pool, most=settings.write_batch, timeout=timeout)
     document = openapi.document([*qualifications.OPERATIONS, *validations.OPERATIONS])
+    describe_operations(document)
     if authority:
         describe_authority(document)
 
