@@ -211,6 +211,8 @@ def test_a_start_waits_for_the_last_processes_of_a_killed_server(home: Path) -> 
             lingering.suspend()
             killed = postmaster(home)
             killed.kill()
+            # Until it is gone, a start finds it running and does nothing.
+            assert select.select([server.fileno()], [], [], PATIENCE)[0]
             starting = thread.submit(server.start)
             while "is still in use" not in (home / "postgres.log").read_text():
                 assert not starting.done()

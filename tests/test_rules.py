@@ -123,6 +123,42 @@ def test_a_host_is_its_own_host(website: str) -> None:
     assert host == host.lower()
 
 
+hosts = st.from_regex(r"([a-z]([a-z0-9-]{0,8}[a-z0-9])?\.){1,3}[a-z]{2,8}", fullmatch=True)
+tails = st.sampled_from(["", "/", "/about?x=a@b#c", "?x=1"])
+
+
+@given(hosts.filter(lambda host: "--" not in host), st.sampled_from(["", "http://", "HTTPS://"]), tails, st.booleans())
+def test_the_host_is_what_the_rest_of_the_url_does_not_touch(host: str, scheme: str, tail: str, port: bool) -> None:
+    given_as = f"{scheme}{host.upper()}{':8443' if port else ''}{tail}"
+    assert rules.website_host(given_as) == host
+
+
+def refused(website: Any) -> bool:
+    with pytest.raises(ApiError, match="website") as caught:
+        rules.website_host(website)
+    return caught.value.kind.code == "3000"
+
+
+@given(st.ip_addresses(), st.sampled_from(["", "http://", "https://"]), tails)
+def test_an_address_is_no_website(address: Any, scheme: str, tail: str) -> None:
+    assert refused(f"{scheme}{f'[{address}]' if address.version == 6 else address}{tail}")
+
+
+@given(hosts, st.from_regex(r"[A-Za-z0-9.%-]{0,8}(:[A-Za-z0-9%!]{0,8})?", fullmatch=True), tails)
+def test_credentials_are_no_part_of_a_website(host: str, credentials: str, tail: str) -> None:
+    assert refused(f"https://{credentials}@{host}{tail}")
+
+
+@given(st.from_regex(r"[a-z0-9-]{1,30}", fullmatch=True), st.sampled_from(["", "http://", "https://"]))
+def test_a_single_label_is_no_website(label: str, scheme: str) -> None:
+    assert refused(scheme + label)
+
+
+@given(json_values.filter(lambda value: not isinstance(value, str)))
+def test_what_is_no_string_is_no_website(value: Any) -> None:
+    assert refused(value)
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from([*VETTED, Qualification.STATE_OWNED_ENTITY]),

@@ -22,7 +22,9 @@ StringList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """The settings of one process. Raises ``pydantic.ValidationError``, which names the setting that is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix="ACCREDIT_", extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ACCREDIT_", extra="ignore", validate_default=True, env_ignore_empty=True
+    )
 
     home: Path = Field(
         Path(".accredit"),

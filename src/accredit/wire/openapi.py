@@ -84,7 +84,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         "paths": dict(paths),
         "components": {
             "schemas": components,
-            "headers": {name: _header(*entry) for name, entry in RESPONSE_HEADERS.items()},
+            "headers": {name: _header(*entry) | {"required": True} for name, entry in RESPONSE_HEADERS.items()},
             "parameters": {
                 name: {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
                 for name, (schema, text) in REQUEST_HEADERS.items()
@@ -172,7 +172,7 @@ def _response(description: str, schema: dict[str, Any], status: int) -> dict[str
     headers: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS}
     if status in _SPECIAL_HEADERS:
         name, text = _SPECIAL_HEADERS[status]
-        headers[name] = _header(_TEXT, text)
+        headers[name] = _header(_TEXT, text) | {"required": True}
     return {
         "description": description,
         "headers": headers,

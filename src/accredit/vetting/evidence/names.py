@@ -1,5 +1,6 @@
 """How alike names are."""
 
+import math
 import unicodedata
 
 from rapidfuzz import fuzz, utils
@@ -21,7 +22,7 @@ def code_organization(case: Case) -> Evidence:
             "validation_id": case.validation_id,
             "organization_name": case.code_organization,
             "company_name": case.company_name,
-            "similarity": round(similarity, 1),
+            "similarity": math.floor(similarity * 10) / 10,  # never up: a threshold is compared with it
         },
     )
 
