@@ -19,6 +19,7 @@ import psycopg
 from accredit.database.embedded import EmbeddedPostgres
 from accredit.identity.authority import LocalAuthority
 from accredit.identity.models import DirectoryUser
+from accredit.vetting.store import DECIDED_CHANNEL
 
 PARTNER = UUID("00000000-0000-4000-a000-000000000001")
 AUDIENCE = "https://api.partnercenter.microsoft.com"
@@ -57,8 +58,16 @@ class Service:
     process: subprocess.Popen[str]
     used: int = 0
 
+    def settle(self) -> None:
+        """Wait until the queue is empty: what one measurement left in it is no part of the next."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(f"LISTEN {DECIDED_CHANNEL}")
+            while connection.execute("SELECT EXISTS (SELECT FROM pgqueuer)").fetchone() == (True,):
+                list(connection.notifies(timeout=1, stop_after=1))
+
     def reset(self, customers: int) -> None:
         """Empty the database and put in ``customers``, each with an academic domain of its own."""
+        self.settle()
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute("TRUNCATE partners, audit_records, idempotency_records, pgqueuer CASCADE")
             connection.execute("INSERT INTO partners (id, name) VALUES (%s, 'Benchmark')", (PARTNER,))

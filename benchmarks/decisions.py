@@ -123,11 +123,7 @@ def main() -> None:
         )
         running.reset(CUSTOMERS)
         most = statistics.median(running.load(CONNECTIONS, 6).per_second for _ in range(3))
-        with psycopg.connect(running.database_url, autocommit=True) as connection:
-            # What the search for the limit left in the queue is not part of this.
-            connection.execute(f"LISTEN {DECIDED_CHANNEL}")
-            while connection.execute("SELECT EXISTS (SELECT FROM pgqueuer)").fetchone() == (True,):
-                list(connection.notifies(timeout=1, stop_after=1))
+        running.settle()
         busy = asyncio.run(loaded(running, most / 2, arguments.seconds, running.used + CONNECTIONS))
         report(
             "From POST to decision, at half of the maximum load",
