@@ -19,7 +19,7 @@ import jsonschema_rs
 import psycopg
 import pytest
 import schemathesis
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import conninfo_to_dict
@@ -327,6 +327,7 @@ def test_secrets_are_redacted(text: str) -> None:
 segments = st.from_regex(r"[A-Za-z0-9_-]{12,40}", fullmatch=True)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=20), segments, segments, segments, st.text(max_size=20))
 def test_a_token_is_redacted_wherever_it_stands(before: str, head: str, claims: str, sign: str, after: str) -> None:
     shown = redact(f"{before}eyJ{head}.{claims}.{sign} {after}")
