@@ -45,6 +45,12 @@ NO_CREATES_LEFT = ErrorKind(409, "700004", "the validation code has no creates l
 REQUEST_ID_REUSED = ErrorKind(409, "700005", "the same MS-RequestId came with a different request")
 TOO_MANY_REQUESTS_FOR_ONE = ErrorKind(409, "700006", "it was asked for three times and denied three times")
 
+ADDRESS_INVALID = ErrorKind(400, "2007", "the address is not valid; the description is a JSON string that says why")
+REGISTRATION_NUMBER_REFUSED = ErrorKind(400, "600002", "an organization registration number, where none is taken")
+REGISTRATION_NUMBER_REQUIRED = ErrorKind(400, "600049", "the organization registration number is missing")
+REGISTRATION_NUMBER_MALFORMED = ErrorKind(400, "600050", "the organization registration number has a wrong form")
+PHONE_NUMBER_REQUIRED = ErrorKind(400, "600051", "the phone number is missing")
+
 NO_SUCH_PATH = ErrorKind(404, "1000", "no such path")
 METHOD_NOT_ALLOWED = ErrorKind(405, "3000", "the path has no such method; `Allow` names those it has")
 NOT_ACCEPTABLE = ErrorKind(406, "3000", "`Accept` asks for something other than JSON")
