@@ -150,7 +150,7 @@ def _given_state(where: Country, state: str, findings: _Findings) -> tuple[str, 
         findings.add("state", f"The state {_quoted(state)} is longer than {LONGEST_STATE} characters{instead}.", short)
     elif area is None and where.code in _STATES_LISTED:
         findings.add("state", f"The state {_quoted(state)} is none of {where.code}.")
-    return short or state, area
+    return short or (state.upper() if state.isascii() and len(state) <= LONGEST_STATE else state), area
 
 
 def _judge_postal_code(

