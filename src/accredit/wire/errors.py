@@ -18,6 +18,13 @@ class ErrorBody(msgspec.Struct, frozen=True):
     source: str = SOURCE
 
 
+class RateLimitBody(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of a 429: not ours but a gateway's, as Partner Center's is."""
+
+    status_code: int
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
     """A row of the contract's error table: the HTTP status, Partner Center's code, and when it is given."""
@@ -51,11 +58,18 @@ REGISTRATION_NUMBER_REQUIRED = ErrorKind(400, "600049", "the organization regist
 REGISTRATION_NUMBER_MALFORMED = ErrorKind(400, "600050", "the organization registration number has a wrong form")
 PHONE_NUMBER_REQUIRED = ErrorKind(400, "600051", "the phone number is missing")
 
+NOT_A_SANDBOX = ErrorKind(403, "700007", "customers can be deleted by sandbox partners only")
+
 NO_SUCH_PATH = ErrorKind(404, "1000", "no such path")
+NO_SUCH_RECORD = ErrorKind(404, "1000", "the partner has no such audit record")
+DOMAIN_FREE = ErrorKind(404, "1000", "the domain is free")
 METHOD_NOT_ALLOWED = ErrorKind(405, "3000", "the path has no such method; `Allow` names those it has")
 NOT_ACCEPTABLE = ErrorKind(406, "3000", "`Accept` asks for something other than JSON")
 BODY_TOO_LARGE = ErrorKind(413, "3000", "the body is over 1 MiB")
 UNSUPPORTED_MEDIA_TYPE = ErrorKind(415, "3000", "`Content-Type` is not JSON")
+IF_MATCH_FAILED = ErrorKind(412, "2055", "`If-Match` no longer matches")
+IF_MATCH_REQUIRED = ErrorKind(428, "2055", "`If-Match` is required, and absent")
+RATE_LIMITED = ErrorKind(429, "", "too many requests within a minute; see `Retry-After`")
 SERVER_FAULT = ErrorKind(500, "800003", "a fault of the service; nothing is half-done")
 UNAVAILABLE = ErrorKind(503, "800003", "the database, or the token issuer, cannot be reached; see `Retry-After`")
 
@@ -74,10 +88,18 @@ class ApiError(Exception):
 
     def body(self) -> bytes:
         """The answer's body as JSON; the description is cut to the contract's 1,024 characters."""
+        if self.kind is RATE_LIMITED:
+            return msgspec.json.encode(RateLimitBody(self.status, self.description))
         return msgspec.json.encode(ErrorBody(self.kind.code, self.description[:_LONGEST_DESCRIPTION]))
 
     def __str__(self) -> str:
         return f"{self.kind.status}/{self.kind.code}: {self.description}"
+
+    @classmethod
+    def rate_limited(cls, seconds: int) -> "ApiError":
+        """A 429: in ``seconds`` a request will be taken again."""
+        message = f"Rate limit is exceeded. Try again in {seconds} seconds."
+        return cls(RATE_LIMITED, message, {"Retry-After": str(seconds)})
 
     @classmethod
     def no_relationship(cls) -> "ApiError":
