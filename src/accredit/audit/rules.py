@@ -1,5 +1,6 @@
 """What a query of audit records asks for: its dates, and what it may be filtered by. Pure; contract section 8."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -9,15 +10,17 @@ FILTERS: Final = {"CustomerId": "equals", "CompanyName": "substring", "ResourceT
 """What a query may be filtered by, each with its operator."""
 DEFAULT_DAYS: Final = 30
 
-# The contract's form, and what the official .NET client writes for a date.
+# The contract's form, and what the official .NET and Java clients write for a date.
 _FORMS = (
     "%Y-%m-%d",
     "%m/%d/%Y",
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
     "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%SZ",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
 )
+_BARE_OFFSET = re.compile(r"(?<=\.\d{3}) (?=\d\d:\d\d\Z)")
 
 
 def period(start: str | None, end: str | None, *, now: datetime) -> tuple[datetime, datetime]:
@@ -40,9 +43,11 @@ def as_given(asked: tuple[datetime, datetime]) -> dict[str, str]:
 
 
 def _date(name: str, text: str) -> date:
+    # The Java client does not encode the plus sign of an offset, which in a query is a blank.
+    text = _BARE_OFFSET.sub("+", text.strip())
     for form in _FORMS:
         try:
-            found = datetime.strptime(text.strip(), form).date()  # a day, not a moment
+            found = datetime.strptime(text, form).date()  # the day as it is written, not a moment
         except ValueError:
             continue
         if 1900 <= found.year < 9999:
