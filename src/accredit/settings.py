@@ -74,6 +74,29 @@ class Settings(BaseSettings):
         description="How alike (0 to 100) a company's name and a validation code's organization must be "
         "for a government qualification to be approved without a person.",
     )
+    review_deadline: float = Field(
+        48.0,
+        gt=0,
+        le=8760,
+        description="Hours that people have for a case that is referred to them, until it is escalated.",
+    )
+    review_claim: float = Field(
+        60.0, gt=0, le=10080, description="Minutes for which a reviewer's claim keeps a case from other reviewers."
+    )
+    reviewer_tenants: StringList | None = Field(
+        None,
+        description="Tenants whose users may be reviewers, separated by commas. Absent: every partner's, where the "
+        "local authority made the token, and no partner's otherwise.",
+    )
+    revetting_days: int = Field(
+        180,
+        ge=0,
+        le=3650,
+        description="Days after which an Approved qualification is vetted again; 0: never for its age.",
+    )
+    revetting_batch: int = Field(
+        1000, ge=1, le=100_000, description="Most qualifications that are queued for another look in a minute."
+    )
     worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
     job_timeout: float = Field(
         20.0,
