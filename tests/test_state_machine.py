@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from accredit.vetting import review
+from accredit.vetting.review import store as review
 from tests.conftest import Partner, Service
 
 EDUCATION, GCC, STATE_OWNED = "Education", "GovernmentCommunityCloud", "StateOwnedEntity"

@@ -25,9 +25,10 @@ from accredit.partners import seed
 from accredit.qualifications.models import Qualification, QualificationUpdate
 from accredit.qualifications.store import QualificationStore, Submission
 from accredit.settings import Settings
-from accredit.vetting import evidence, queue, review, worker
+from accredit.vetting import evidence, queue, worker
 from accredit.vetting.models import Case, Evidence
 from accredit.vetting.queue import CaseReference
+from accredit.vetting.review import store as review
 from accredit.vetting.store import DECIDED_CHANNEL
 from accredit.vetting.worker import Vetting
 from accredit.wire.answers import Answer

@@ -107,15 +107,15 @@ FROM json_to_recordset(%s::json) AS made (
 # A case that is open keeps its age, its deadline and its claim; one that was closed begins anew.
 _OPEN_CASE = """
 INSERT INTO review_cases AS standing (
-    qualification_id, request_number, kind, rule, explanation, opened_at, due_at, changed_at)
-SELECT qualification_id, request_number, kind, rule, explanation, now, due_at, now
+    qualification_id, request_number, kind, rule, explanation, waiting_since, due_at, changed_at)
+SELECT qualification_id, request_number, kind, rule, explanation, waiting_since, due_at, now
 FROM json_to_recordset(%s::json) AS opened (
-    qualification_id uuid, request_number smallint, kind text, rule text, explanation text, now timestamptz,
-    due_at timestamptz)
+    qualification_id uuid, request_number smallint, kind text, rule text, explanation text, waiting_since timestamptz,
+    due_at timestamptz, now timestamptz)
 ON CONFLICT (qualification_id) DO UPDATE
 SET request_number = excluded.request_number, kind = excluded.kind, rule = excluded.rule,
     explanation = excluded.explanation, closed_at = NULL,
-    opened_at = CASE WHEN standing.closed_at IS NULL THEN standing.opened_at ELSE excluded.opened_at END,
+    waiting_since = CASE WHEN standing.closed_at IS NULL THEN standing.waiting_since ELSE excluded.waiting_since END,
     due_at = CASE WHEN standing.closed_at IS NULL THEN standing.due_at ELSE excluded.due_at END,
     changed_at = greatest(excluded.changed_at, standing.changed_at + interval '1 microsecond')
 """
@@ -260,7 +260,7 @@ async def record(
         validation_id, partner_id, company_name = row[7:10]
         after = before.decided(*_status_and_reason(verdict, before))
         _note_decision(changes, verdict, after)
-        _note_review(changes, verdict, review_within, was_open=verdict.qualification_id in is_open)
+        _note_review(changes, verdict, after, review_within, was_open=verdict.qualification_id in is_open)
         if after != before or verdict.by_a_person:
             changes.records.append(_audit_record(verdict, before, after, partner_id, company_name, changes.now))
         if after.vetting_status is not before.vetting_status:
@@ -335,9 +335,13 @@ def _state_row(verdict: Verdict, state: QualificationState) -> dict[str, Any]:
     }
 
 
-def _note_review(changes: _Changes, verdict: Verdict, review_within: timedelta, *, was_open: bool) -> None:
+def _note_review(
+    changes: _Changes, verdict: Verdict, state: QualificationState, review_within: timedelta, *, was_open: bool
+) -> None:
     """Open a case for what is referred, and close that of what is decided."""
     if verdict.decision.outcome is Outcome.REFER:
+        # The partner has waited since it asked; nobody waits for a re-vetting before it is known that it is needed.
+        waiting_since = state.requested_at if verdict.cause is Cause.REQUEST else changes.now
         changes.opened.append(
             {
                 "qualification_id": verdict.qualification_id,
@@ -345,8 +349,9 @@ def _note_review(changes: _Changes, verdict: Verdict, review_within: timedelta, 
                 "kind": verdict.cause,
                 "rule": verdict.decision.rule,
                 "explanation": verdict.decision.explanation,
+                "waiting_since": waiting_since,
+                "due_at": waiting_since + review_within,
                 "now": changes.now,
-                "due_at": changes.now + review_within,
             }
         )
         if not was_open:

@@ -27,7 +27,8 @@ class ReviewCase:
     """A case as a line of a list. ``id`` is its qualification's: a case that is opened again is the same case.
 
     ``kind``: ``request``, or ``revetting`` of what is Approved and stays so until it is decided. ``rule`` and
-    ``explanation`` are those of the referral. ``due_at`` is the deadline; ``escalated_at`` when it was seen to be past.
+    ``explanation`` are those of the referral. ``waiting_since`` is when it was asked for, or found to be
+    in question; ``due_at`` is the deadline; ``escalated_at`` when it was seen to be past.
     """
 
     id: UUID
@@ -35,7 +36,7 @@ class ReviewCase:
     qualification: Qualification
     request_number: int
     requested_at: datetime
-    opened_at: datetime
+    waiting_since: datetime
     due_at: datetime
     escalated_at: datetime | None
     partner_id: UUID
@@ -92,14 +93,15 @@ class Suggestion:
 class CaseFile:
     """Everything about a case: the request, the customer's profile, what is known, and its history, oldest first.
 
-    ``evidence`` is the latest. ``opened_at``, ``due_at`` and ``suggestion`` are ``None`` unless it is open.
+    Any qualification has one, also such as no person was ever asked about. ``evidence`` is the latest.
+    ``waiting_since``, ``due_at`` and ``suggestion`` are ``None`` unless a person is asked.
     """
 
     id: UUID
     kind: str | None
     open: bool
     qualification: Qualification
-    vetting_status: str
+    vetting_status: str | None
     vetting_reason: str | None
     request_number: int
     requested_at: datetime
@@ -114,7 +116,7 @@ class CaseFile:
     domain: str
     address: dict[str, Any]
     verified_domains: list[str]
-    opened_at: datetime | None
+    waiting_since: datetime | None
     due_at: datetime | None
     escalated_at: datetime | None
     claim: Claim | None
@@ -144,7 +146,7 @@ class CaseFilter:
 class Place:
     """A place between two cases in the order of their age."""
 
-    opened_at: datetime
+    waiting_since: datetime
     id: UUID
 
 

@@ -11,7 +11,7 @@ from accredit.vetting.review.models import Claim, MadeDecision, Suggestion
 
 
 class NoSuchCaseError(LookupError):
-    """There is no vetted qualification with this ID."""
+    """There is no qualification with this ID."""
 
 
 class CaseClosedError(Exception):

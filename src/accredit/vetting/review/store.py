@@ -53,21 +53,23 @@ WHERE review.closed_at IS NULL
 
 _PAGE = f"""
 SELECT review.qualification_id AS id, review.kind, asked.qualification, review.request_number, asked.requested_at,
-       review.opened_at, review.due_at, review.escalated_at, partner.id AS partner_id, partner.name AS partner_name,
+       review.waiting_since, review.due_at, review.escalated_at, partner.id AS partner_id, partner.name AS partner_name,
        customer.id AS customer_id, customer.company_name, customer.address ->> 'country' AS country, review.rule,
        review.explanation, review.claimed_by, review.claimed_at, review.claim_expires_at, review.changed_at
 {_FROM_OPEN}
 """
 
 _OLDEST_FIRST = f"""{_PAGE}
-  AND (%(after)s::timestamptz IS NULL OR (review.opened_at, review.qualification_id) > (%(after)s, %(after_id)s::uuid))
-ORDER BY review.opened_at, review.qualification_id
+  AND (%(after)s::timestamptz IS NULL
+       OR (review.waiting_since, review.qualification_id) > (%(after)s, %(after_id)s::uuid))
+ORDER BY review.waiting_since, review.qualification_id
 LIMIT %(most)s
 """
 
 _NEWEST_FIRST = f"""{_PAGE}
-  AND (%(after)s::timestamptz IS NULL OR (review.opened_at, review.qualification_id) < (%(after)s, %(after_id)s::uuid))
-ORDER BY review.opened_at DESC, review.qualification_id DESC
+  AND (%(after)s::timestamptz IS NULL
+       OR (review.waiting_since, review.qualification_id) < (%(after)s, %(after_id)s::uuid))
+ORDER BY review.waiting_since DESC, review.qualification_id DESC
 LIMIT %(most)s
 """
 
@@ -79,14 +81,14 @@ SELECT asked.id, asked.qualification, asked.vetting_status, asked.vetting_reason
        partner.id AS partner_id, partner.name AS partner_name, customer.id AS customer_id, customer.company_name,
        customer.domain, customer.address,
        ARRAY(SELECT domain FROM customer_domains WHERE customer_id = customer.id ORDER BY domain) AS verified_domains,
-       review.kind, review.opened_at, review.due_at, review.escalated_at, review.claimed_by, review.claimed_at,
+       review.kind, review.waiting_since, review.due_at, review.escalated_at, review.claimed_by, review.claimed_at,
        review.claim_expires_at, greatest(asked.requested_at, known.changed_at) AS changed_at
 FROM qualifications AS asked
 JOIN customers AS customer ON customer.id = asked.customer_id
 JOIN partners AS partner ON partner.id = customer.partner_id
 LEFT JOIN review_cases AS known ON known.qualification_id = asked.id
 LEFT JOIN review_cases AS review ON review.qualification_id = asked.id AND review.closed_at IS NULL
-WHERE asked.id = %s AND asked.vetting_status IS NOT NULL
+WHERE asked.id = %s
 """
 
 _DECISIONS = """
@@ -118,8 +120,8 @@ WHERE qualification_id = %(id)s
 _QUEUE = """
 SELECT asked.qualification, review.kind, count(*), count(*) FILTER (WHERE review.claim_expires_at > now()),
        count(*) FILTER (WHERE review.due_at < now()), count(*) FILTER (WHERE review.escalated_at IS NOT NULL),
-       extract(epoch FROM now() - min(review.opened_at))::float8,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM now() - review.opened_at))
+       extract(epoch FROM now() - min(review.waiting_since))::float8,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM now() - review.waiting_since))
 FROM review_cases AS review
 JOIN qualifications AS asked ON asked.id = review.qualification_id
 WHERE review.closed_at IS NULL
@@ -131,7 +133,7 @@ async def open_cases(
     connection: Connection, wanted: CaseFilter, *, most: int, after: Place | None = None, newest_first: bool = False
 ) -> list[ReviewCase]:
     """The open cases that are ``wanted``, the longest waiting first unless ``newest_first``; from ``after`` on."""
-    place = {"after": after and after.opened_at, "after_id": after and after.id}
+    place = {"after": after and after.waiting_since, "after_id": after and after.id}
     query = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
     rows = await _rows(connection, query, {**asdict(wanted), **place, "most": most})
     return [ReviewCase(claim=_take_claim(row), **row) for row in rows]
@@ -157,7 +159,7 @@ async def case_file(connection: Connection, case_id: UUID) -> CaseFile:
     history = [MadeDecision(**made) for made in await _rows(connection, _DECISIONS, (case_id,))]
     asked = (row["partner_id"], row["customer_id"], OPERATION_TYPE, row["qualification"])
     requests = [AskedRequest(**one) for one in await _rows(connection, _REQUESTS, asked)]
-    is_open = row["opened_at"] is not None
+    is_open = row["waiting_since"] is not None
     return CaseFile(
         open=is_open or row["vetting_status"] == VettingStatus.IN_REVIEW,
         claim=_take_claim(row),
@@ -178,8 +180,8 @@ async def claim(
     ``review.rules`` ``CaseClosedError``, ``CaseClaimedError``, ``CaseChangedError``.
     """
     case, now = await _hold(connection, case_id, seen), datetime.now(UTC)
-    if case.opened_at is None:
-        raise CaseClosedError(f"nobody is asked about the case {case_id}: it is {case.vetting_status}")
+    if case.waiting_since is None:
+        raise CaseClosedError(f"nobody is asked about the case {case_id}: it is {case.vetting_status or 'not vetted'}")
     rules.check_claim(case.claim, reviewer, now)
     since = case.claim.since if case.claim else now
     await connection.execute(_CLAIM, {"id": case_id, "reviewer": reviewer, "since": since, "until": now + duration})
@@ -213,7 +215,7 @@ async def decide(
     file = await _hold(connection, case_id, seen)
     pending = await store.pending(connection, case_id)
     if not file.open or pending is None:
-        raise CaseClosedError(f"the case {case_id} is not open: it is {file.vetting_status}")
+        raise CaseClosedError(f"the case {case_id} is not open: it is {file.vetting_status or 'not vetted'}")
     now = datetime.now(UTC)
     rules.check_claim(file.claim, reviewer, now)
     verdict = Verdict(

@@ -51,7 +51,7 @@ CREATE TABLE review_cases (
     kind             text NOT NULL CHECK (kind IN ('request', 'revetting')),
     rule             text NOT NULL,
     explanation      text NOT NULL,
-    opened_at        timestamptz NOT NULL,
+    waiting_since    timestamptz NOT NULL,
     due_at           timestamptz NOT NULL,
     claimed_by       text,
     claimed_at       timestamptz,
@@ -62,12 +62,12 @@ CREATE TABLE review_cases (
     CHECK ((claimed_by IS NULL) = (claimed_at IS NULL)),
     CHECK ((claimed_by IS NULL) = (claim_expires_at IS NULL))
 );
-CREATE INDEX review_cases_open ON review_cases (opened_at, qualification_id) WHERE closed_at IS NULL;
+CREATE INDEX review_cases_open ON review_cases (waiting_since, qualification_id) WHERE closed_at IS NULL;
 CREATE INDEX review_cases_due ON review_cases (due_at) WHERE closed_at IS NULL AND escalated_at IS NULL;
 
 INSERT INTO review_cases (
-    qualification_id, request_number, kind, rule, explanation, opened_at, due_at, changed_at)
-SELECT asked.id, asked.request_number, 'request', referral.rule, referral.explanation, referral.decided_at,
+    qualification_id, request_number, kind, rule, explanation, waiting_since, due_at, changed_at)
+SELECT asked.id, asked.request_number, 'request', referral.rule, referral.explanation, asked.requested_at,
        now() + interval '48 hours', now()
 FROM qualifications AS asked
 JOIN decisions AS referral
