@@ -208,11 +208,9 @@ def _pending(row: tuple[Any, ...]) -> Pending:
 
 
 async def approval(pool: Pool, case: Case, *, timeout: float) -> Approval:
-    """The approval that an Approved case stands on. Raises ``LookupError`` if there is none."""
+    """The approval that an Approved case stands on."""
     rows = await fetch(pool, _APPROVAL, (case.qualification_id, case.request_number), timeout=timeout)
-    if not rows:
-        raise LookupError(f"no decision approved the qualification {case.qualification_id}")
-    return Approval(*rows[0])
+    return Approval(*rows[0]) if rows else Approval("", None, None)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place between two cases in the order of their age."""
+
+    waiting_since: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewCase:
     """A case as a line of a list. ``id`` is its qualification's: a case that is opened again is the same case.
 
@@ -48,6 +56,11 @@ class ReviewCase:
     explanation: str
     claim: Claim | None
     changed_at: datetime
+
+    @property
+    def place(self) -> Place:
+        """Its place in a list."""
+        return Place(self.waiting_since, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +153,6 @@ class CaseFilter:
     claimed_by: str | None = None
     claimed: bool | None = None
     overdue: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place between two cases in the order of their age."""
-
-    waiting_since: datetime
-    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
