@@ -34,6 +34,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     gate = TokenGate(
         TokenVerifier(issuers, settings.audiences, directory.is_partner, authority),
         require_mfa=settings.require_mfa,
+        reviewer_tenants=settings.reviewer_tenants,
     )
     store = QualificationStore(pool, most=settings.write_batch, timeout=timeout)
     document = openapi.document([*qualifications.OPERATIONS, *validations.OPERATIONS])

@@ -6,6 +6,7 @@ The table in ``docs/settings.md`` is made from this class; a test keeps the two 
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -83,10 +84,10 @@ class Settings(BaseSettings):
     review_claim: float = Field(
         60.0, gt=0, le=10080, description="Minutes for which a reviewer's claim keeps a case from other reviewers."
     )
-    reviewer_tenants: StringList | None = Field(
+    reviewer_tenants: Annotated[list[UUID] | None, NoDecode, BeforeValidator(_split)] = Field(
         None,
-        description="Tenants whose users may be reviewers, separated by commas. Absent: every partner's, where the "
-        "local authority made the token, and no partner's otherwise.",
+        description="Tenants whose users may be reviewers by the role `Reviewer`, separated by commas. Absent: every "
+        "partner's where the local authority made the token, nobody's otherwise.",
     )
     revetting_days: int = Field(
         180,

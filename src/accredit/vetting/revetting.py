@@ -30,9 +30,10 @@ NO_LONGER = {
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The approval that stands. ``rule`` is empty where no decision tells. ``settled``: the rule that referred it to a person, where a person approved it.
+    """The approval that stands. ``rule`` is empty where no decision tells.
 
-    ``subject`` is :func:`subject_of` the case as it was; ``None`` where that is not known.
+    ``settled``: the rule that referred it to a person, where a person approved it. ``subject`` is :func:`subject_of`
+    the case as it was; ``None`` where that is not known.
     """
 
     rule: str
