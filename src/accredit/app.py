@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from litestar import Litestar
 from litestar.types import ASGIApp
 
+from accredit.database.keys import ServiceKey
 from accredit.database.pool import create_pool
 from accredit.identity.api import authority_routes
 from accredit.identity.authority import LocalAuthority
@@ -20,6 +22,7 @@ from accredit.qualifications import api as qualifications
 from accredit.qualifications.store import QualificationStore
 from accredit.settings import Settings
 from accredit.validations import api as validations
+from accredit.vetting.review import api as reviews
 from accredit.wire import openapi
 from accredit.wire.middleware import EXCEPTION_HANDLERS, WireMiddleware
 
@@ -37,7 +40,8 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
         reviewer_tenants=settings.reviewer_tenants,
     )
     store = QualificationStore(pool, most=settings.write_batch, timeout=timeout)
-    document = openapi.document([*qualifications.OPERATIONS, *validations.OPERATIONS])
+    key = ServiceKey(pool, "continuation_tokens", timeout=timeout)
+    document = openapi.document([*qualifications.OPERATIONS, *validations.OPERATIONS, *reviews.OPERATIONS])
     describe_operations(document)
     if authority:
         describe_authority(document)
@@ -51,6 +55,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
         [
             *qualifications.routes(gate, store),
             *validations.routes(gate, pool, timeout=timeout),
+            *reviews.routes(gate, pool, key, claim_for=timedelta(minutes=settings.review_claim), timeout=timeout),
             *operations.routes(pool, document),
             *(authority_routes(authority, directory) if authority else []),
         ],

@@ -5,14 +5,15 @@ transaction of the write itself. The lock makes a repeat wait for the first that
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from accredit.database.pool import Connection
-from accredit.database.rows import Write
+from accredit.database.pool import Connection, Pool, transact
+from accredit.database.rows import Write, write_together
 from accredit.wire.answers import Answer
-from accredit.wire.errors import REQUEST_ID_REUSED, ApiError
+from accredit.wire.errors import REQUEST_ID_REUSED, UNSUPPORTED_MEDIA_TYPE, ApiError
+from accredit.wire.operations import Call
 
 LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key"
 
@@ -55,13 +56,14 @@ class WriteKey:
         return int.from_bytes(digest, signed=True)
 
 
-def fingerprint(method: str, path: str, query: bytes, body: bytes) -> str:
-    """A fingerprint of a request: its method, path, query and body, each to the byte."""
+def key_of(call: Call) -> WriteKey:
+    """The key of a call. Its fingerprint is of its method, path, query and body, each to the byte."""
+    scope = call.request.scope
     digest = hashlib.blake2b(digest_size=16)
-    for part in (method.encode(), path.encode(), query, body):
+    for part in (call.operation.method.encode(), scope["path"].encode(), scope["query_string"], call.body):
         digest.update(len(part).to_bytes(8))
         digest.update(part)
-    return digest.hexdigest()
+    return WriteKey(call.caller.partner_id, call.exchange.request_id, digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,27 @@ def keep(answers: Sequence[tuple[WriteKey, Answer]]) -> Write:
         for key, answer in answers
     ]
     return Write(KEEP, rows)
+
+
+async def once(pool: Pool, key: WriteKey, work: Callable[[Connection], Awaitable[Answer]], *, timeout: float) -> Answer:
+    """Do ``work`` in one transaction and keep its answer, or give the answer that is kept for ``key``.
+
+    ``work`` may refuse, by ``ApiError``, before it writes anything: refusals are kept like any answer. Raises
+    ``ApiError`` for what is no business answer (415), and as ``database.pool.transact`` does.
+    """
+
+    async def in_transaction(connection: Connection) -> Answer:
+        await lock(connection, [key])
+        kept = (await recall(connection, [key])).get(key.name)
+        if kept is not None:
+            return kept.replay(key)
+        try:
+            answer = await work(connection)
+        except ApiError as error:
+            if error.kind is UNSUPPORTED_MEDIA_TYPE:
+                raise
+            answer = Answer(error.status, error.body())
+        await write_together(connection, [keep([(key, answer)])])
+        return answer
+
+    return await transact(pool, in_transaction, timeout=timeout)

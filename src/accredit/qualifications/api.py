@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
 
-from accredit.database.idempotency import WriteKey, fingerprint
+from accredit.database.idempotency import key_of
 from accredit.qualifications import rules
 from accredit.qualifications.models import (
     CustomerQualification,
@@ -34,10 +34,10 @@ from accredit.wire.errors import (
     UNSUPPORTED_MEDIA_TYPE,
     ApiError,
 )
-from accredit.wire.operations import Call, Gate, Operation, QueryParameter, route
+from accredit.wire.operations import Call, Gate, Operation, Parameter, route
 
 _TAG = "Qualifications"
-_CODE = QueryParameter("code", "The validation code; needed for GovernmentCommunityCloud.")
+_CODE = Parameter("code", "The validation code; needed for GovernmentCommunityCloud.")
 _UPDATE_ERRORS = (
     BAD_CUSTOMER_ID,
     MALFORMED_BODY,
@@ -145,17 +145,15 @@ async def _submit(
         if error.kind is UNSUPPORTED_MEDIA_TYPE:
             raise
         update = error
-    exchange, caller, scope = call.exchange, call.caller, call.request.scope
-    key = WriteKey(
-        caller.partner_id,
-        exchange.request_id,
-        fingerprint(call.operation.method, scope["path"], scope["query_string"], call.body),
-    )
-    details = {
-        "MS-RequestId": str(exchange.request_id),
-        "MS-CorrelationId": str(exchange.correlation_id),
-        **exchange.client,
-    }
+    caller = call.caller
     return await store.submit(
-        Submission(key, customer_id, update, answer, caller.user_principal_name, caller.application_id, details)
+        Submission(
+            key_of(call),
+            customer_id,
+            update,
+            answer,
+            caller.user_principal_name,
+            caller.application_id,
+            call.provenance,
+        )
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from accredit.wire.answers import Resource
+from accredit.wire.answers import Resource, timestamp
 
 
 class Qualification(StrEnum):
@@ -87,11 +87,6 @@ class QualificationRequest(msgspec.Struct, rename="camel", kw_only=True):
     education_segment: str | None = None
     website: str | None = None
     validation_code: str | int | None = None
-
-
-def timestamp(moment: datetime) -> str:
-    """A moment in UTC as the contract writes it: ISO 8601 to the microsecond, with a trailing ``Z``."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def created(state: QualificationState) -> CustomerQualification:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from accredit.database.pool import Connection, Pool, fetch
 from accredit.database.rows import Write
-from accredit.validations.models import ValidationCode, etag
+from accredit.validations.models import ValidationCode
+from accredit.wire.etags import etag
 
 CodeName = tuple[UUID, str]
 """A code's partner and its ``validationId``."""

@@ -1,5 +1,6 @@
 """Reading request bodies: size, media type, JSON, and property names without regard to case."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -56,4 +57,9 @@ def parse_object(body: bytes, content_type: str | None) -> dict[str, Any]:
     value = parse_json(body, content_type)
     if not isinstance(value, dict):
         raise ApiError(MALFORMED_BODY, "The body is not a JSON object.")
+    return fold(value)
+
+
+def fold(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as it is read: property names in lower case, properties that are null left out (contract section 1)."""
     return {name.lower(): content for name, content in value.items() if content is not None}

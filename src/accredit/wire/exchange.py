@@ -25,6 +25,7 @@ _READ = frozenset(
         "content-length",
         "content-type",
         "if-match",
+        "ms-continuationtoken",
         "ms-contract-version",
         "ms-correlationid",
         "ms-requestid",

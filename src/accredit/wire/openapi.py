@@ -11,6 +11,8 @@ from accredit.wire.errors import (
     APP_ONLY_REFUSED,
     BAD_REQUEST,
     BODY_TOO_LARGE,
+    IF_MATCH_FAILED,
+    IF_MATCH_REQUIRED,
     MFA_REQUIRED,
     NOT_ACCEPTABLE,
     ROLE_REQUIRED,
@@ -21,8 +23,9 @@ from accredit.wire.errors import (
     WRONG_AUDIENCE,
     ErrorBody,
     ErrorKind,
+    RateLimitBody,
 )
-from accredit.wire.operations import Operation
+from accredit.wire.operations import CUSTOMER_ID, Operation, Parameter
 
 _GUID = {"type": "string", "format": "uuid"}
 _TEXT = {"type": "string"}
@@ -48,24 +51,26 @@ RESPONSE_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "X-Locale": (_TEXT, "The culture in use."),
     "Date": (_TEXT, "When it was answered."),
 }
+_IF_MATCH = Parameter("If-Match", "The ETag that was read; required. It no longer matches once somebody changed it.")
 _SPECIAL_HEADERS: dict[int, tuple[str, str]] = {
     401: ("WWW-Authenticate", "`Bearer`, and what is wrong with the token."),
+    429: ("Retry-After", "Seconds after which a request will be taken again."),
     503: ("Retry-After", "Seconds to wait."),
 }
 _COMMON_ERRORS = (
     BAD_REQUEST, UNAUTHORIZED, WRONG_AUDIENCE, MFA_REQUIRED, NOT_ACCEPTABLE, SERVER_FAULT, UNAVAILABLE,
 )  # fmt: skip
 _WRITE_ERRORS = (APP_ONLY_REFUSED, ROLE_REQUIRED)
+_IF_MATCH_ERRORS = (IF_MATCH_FAILED, IF_MATCH_REQUIRED)
 _BODY_ERRORS = (BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document of ``operations``."""
     models = [model for one in operations for model in (one.answers, one.body) if model is not None]
-    schemas, components = msgspec.json.schema_components(
-        [ErrorBody, *models], ref_template="#/components/schemas/{name}"
-    )
-    schema_of = {id(model): schema for model, schema in zip([ErrorBody, *models], schemas, strict=True)}
+    models = [ErrorBody, RateLimitBody, *models]
+    schemas, components = msgspec.json.schema_components(models, ref_template="#/components/schemas/{name}")
+    schema_of = {id(model): schema for model, schema in zip(models, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for operation in operations:
         paths[operation.path][operation.method.lower()] = _operation(operation, schema_of)
@@ -109,20 +114,15 @@ def _operation(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "description": "App+User tokens only." if operation.writes else "App+User and app-only tokens.",
+        "description": _credentials(operation),
         "tags": [operation.tag],
         "parameters": [
-            *([_customer_id()] if "{customer_id}" in operation.path else []),
-            *(
-                {
-                    "name": one.name,
-                    "in": "query",
-                    "required": False,
-                    "schema": _TEXT,
-                    "description": one.description,
-                }
-                for one in operation.query
-            ),
+            *([_parameter(CUSTOMER_ID, "path")] if "{customer_id}" in operation.path else []),
+            *(_parameter(one, "path") for one in operation.path_parameters),
+            *(_parameter(one, "query") for one in operation.query),
+            *(_parameter(one, "header") for one in operation.headers),
+            # Not required as far as the document goes: its absence is an answer of its own, 428.
+            *([_parameter(_IF_MATCH, "header")] if operation.if_match else []),
             *({"$ref": f"#/components/parameters/{name}"} for name in REQUEST_HEADERS),
         ],
         "responses": _responses(operation, schema_of),
@@ -136,45 +136,52 @@ def _operation(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     return entry
 
 
-def _customer_id() -> dict[str, Any]:
+def _credentials(operation: Operation) -> str:
+    if operation.role:
+        return f"App+User tokens of users with the role `{operation.role}` only."
+    return "App+User tokens only." if operation.writes else "App+User and app-only tokens."
+
+
+def _parameter(one: Parameter, where: str) -> dict[str, Any]:
     return {
-        "name": "customer_id",
-        "in": "path",
-        "required": True,
-        "schema": _GUID,
-        "description": "The customer's tenant ID.",
+        "name": one.name,
+        "in": where,
+        "required": where == "path",
+        "schema": dict(one.schema),
+        "description": one.description,
     }
 
 
 def _responses(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> dict[str, Any]:
     by_status: dict[int, list[ErrorKind]] = defaultdict(list)
     kinds = [*operation.errors, *_COMMON_ERRORS]
-    kinds += _WRITE_ERRORS if operation.writes else ()
+    kinds += _WRITE_ERRORS if operation.writes or operation.role else ()
+    kinds += _IF_MATCH_ERRORS if operation.if_match else ()
     kinds += _BODY_ERRORS if operation.body is not None else ()
     for kind in dict.fromkeys(kinds):
         by_status[kind.status].append(kind)
-    success = _response("Success.", schema_of[id(operation.answers)], operation.status)
+    answers = schema_of[id(operation.answers)] if operation.answers is not None else None
+    success = _response("Success.", answers, operation.status)
     success["headers"]["isMfaCompliant"] = _header(
         {"type": "string", "enum": ["true", "false"]}, "Where `ValidateMfa: true` asked for it."
     )
     errors = {
         str(status): _response(
             "\n".join(f"- `{kind.code}`: {kind.when}." for kind in by_status[status]),
-            schema_of[id(ErrorBody)],
+            schema_of[id(ErrorBody)] if operation.method != "HEAD" else None,
             status,
         )
         for status in sorted(by_status)
     }
-    return {str(operation.status): success, **errors}
+    limited = schema_of[id(RateLimitBody)] if operation.method != "HEAD" else None
+    errors["429"] = _response("Too many requests within a minute.", limited, 429)
+    return {str(operation.status): success, **dict(sorted(errors.items()))}
 
 
-def _response(description: str, schema: dict[str, Any], status: int) -> dict[str, Any]:
+def _response(description: str, schema: dict[str, Any] | None, status: int) -> dict[str, Any]:
     headers: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS}
     if status in _SPECIAL_HEADERS:
         name, text = _SPECIAL_HEADERS[status]
         headers[name] = _header(_TEXT, text) | {"required": True}
-    return {
-        "description": description,
-        "headers": headers,
-        "content": {"application/json": {"schema": schema}},
-    }
+    content = {"content": {"application/json": {"schema": schema}}} if schema is not None else {}
+    return {"description": description, "headers": headers, **content}

@@ -4,8 +4,9 @@ A call's way is the same for all: headers (``wire.middleware``), the caller (``i
 body, then the feature's own function, whose answer or ``ApiError`` goes back.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -23,16 +24,25 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD"]
 
 
 @dataclass(frozen=True, slots=True)
-class QueryParameter:
-    """A query parameter, for the OpenAPI document."""
+class Parameter:
+    """A parameter of a path, query or header, for the OpenAPI document. ``schema``: JSON Schema."""
 
     name: str
     description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+CUSTOMER_ID = Parameter("customer_id", "The customer's tenant ID.", {"type": "string", "format": "uuid"})
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What an operation takes, answers and may refuse with. ``path`` names ``{customer_id}`` where it has one."""
+    """What an operation takes, answers and may refuse with.
+
+    ``path`` names its parameters in braces: ``{customer_id}``, and those of ``path_parameters``. ``answers`` is
+    ``None`` where success has no body. ``app_only``: a POST that changes nothing, which app-only tokens may therefore
+    call. ``if_match``: the header is required. ``role``: only users with this role may call it, reads too.
+    """
 
     id: str
     method: Method
@@ -42,13 +52,18 @@ class Operation:
     answers: Any
     status: int = 200
     body: Any = None
-    query: tuple[QueryParameter, ...] = ()
+    path_parameters: tuple[Parameter, ...] = ()
+    query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
     errors: tuple[ErrorKind, ...] = ()
+    app_only: bool = False
+    if_match: bool = False
+    role: str | None = None
 
     @property
     def writes(self) -> bool:
         """Writes take App+User tokens of users with a writer's role."""
-        return self.method in ("POST", "PUT", "DELETE")
+        return self.method in ("POST", "PUT", "DELETE") and not self.app_only
 
 
 @dataclass(slots=True)
@@ -69,6 +84,20 @@ class Call:
             raise ApiError(BAD_CUSTOMER_ID, "The customer ID in the path is not a GUID.")
         return self.customer_id
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where the call comes from, for audit records: its identifiers, and what the client says of itself."""
+        return {
+            "MS-RequestId": str(self.exchange.request_id),
+            "MS-CorrelationId": str(self.exchange.correlation_id),
+            **self.exchange.client,
+        }
+
+    def path(self, name: str) -> str:
+        """A parameter of the path."""
+        value: str = self.request.scope["path_params"][name]
+        return value
+
     def query(self, name: str) -> list[str]:
         """The non-empty values of a query parameter, its name matched without regard to case."""
         if not self.request.scope["query_string"]:
@@ -80,7 +109,9 @@ class Call:
 class Gate(Protocol):
     """Tells who is calling, and whether they may. Raises ``ApiError`` (401, 403, 503)."""
 
-    async def admit(self, exchange: Exchange, *, writes: bool) -> Caller: ...
+    async def admit(
+        self, exchange: Exchange, *, writes: bool, customer_id: UUID | None, role: str | None = None
+    ) -> Caller: ...
 
 
 Run = Callable[[Call], Awaitable[Answer]]
@@ -93,9 +124,9 @@ def route(operation: Operation, gate: Gate, run: Run) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
         exchange: Exchange = request.scope["state"]["exchange"]
         try:
-            caller = await gate.admit(exchange, writes=operation.writes)
-            body = await read_body(request, exchange.headers.get("content-length")) if takes_body else b""
             customer_id = parse_guid(request.scope["path_params"].get("customer_id", ""))
+            caller = await gate.admit(exchange, writes=operation.writes, customer_id=customer_id, role=operation.role)
+            body = await read_body(request, exchange.headers.get("content-length")) if takes_body else b""
             answer = await run(Call(operation, caller, exchange, request, customer_id, body))
         except ApiError as error:
             return respond_error(error)
@@ -103,9 +134,9 @@ def route(operation: Operation, gate: Gate, run: Run) -> HTTPRouteHandler:
 
     handle.__doc__ = operation.summary
     return HTTPRouteHandler(
-        operation.path.replace("{customer_id}", "{customer_id:str}"),
+        re.sub(r"\{(\w+)\}", r"{\1:str}", operation.path),
         http_method=operation.method,
-        status_code=operation.status,
+        status_code=200,  # Litestar's own idea of it; each answer brings its status
         name=operation.id,
         opt={"operation": operation},
     )(handle)

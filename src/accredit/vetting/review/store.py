@@ -4,7 +4,7 @@ Whoever changes a case holds the lock of its qualification, as ``vetting.store``
 and the policy, one comes first and the other finds what that one did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -30,7 +30,7 @@ from accredit.vetting.review.models import (
     QueueState,
     ReviewCase,
 )
-from accredit.vetting.review.rules import CaseChangedError, CaseClosedError, NoSuchCaseError
+from accredit.vetting.review.rules import CaseClosedError, NoSuchCaseError
 from accredit.vetting.store import Cause, Verdict
 
 _FROM_OPEN = """
@@ -129,6 +129,13 @@ GROUP BY 1, 2
 """
 
 
+Check = Callable[[CaseFile], None]
+
+
+def _unchecked(_: CaseFile) -> None:
+    pass
+
+
 async def open_cases(
     connection: Connection, wanted: CaseFilter, *, most: int, after: Place | None = None, newest_first: bool = False
 ) -> list[ReviewCase]:
@@ -172,14 +179,14 @@ async def case_file(connection: Connection, case_id: UUID) -> CaseFile:
 
 
 async def claim(
-    connection: Connection, case_id: UUID, *, reviewer: str, duration: timedelta, seen: datetime | None = None
+    connection: Connection, case_id: UUID, *, reviewer: str, duration: timedelta, check: Check = _unchecked
 ) -> CaseFile:
     """Claim a case, or claim it for longer. Runs in the caller's transaction.
 
-    ``seen``: the ``changed_at`` of the case that the reviewer saw. Raises :class:`NoSuchCaseError`, and of
-    ``review.rules`` ``CaseClosedError``, ``CaseClaimedError``, ``CaseChangedError``.
+    ``check`` is called with the case as it is, once it is held; what it raises passes through. Raises of
+    ``review.rules`` ``NoSuchCaseError``, ``CaseClosedError`` and ``CaseClaimedError``.
     """
-    case, now = await _hold(connection, case_id, seen), datetime.now(UTC)
+    case, now = await _hold(connection, case_id, check), datetime.now(UTC)
     if case.waiting_since is None:
         raise CaseClosedError(f"nobody is asked about the case {case_id}: it is {case.vetting_status or 'not vetted'}")
     rules.check_claim(case.claim, reviewer, now)
@@ -205,14 +212,14 @@ async def decide(
     reason: str | None,
     note: str | None,
     reviewer: str,
-    seen: datetime | None = None,
+    check: Check = _unchecked,
     details: Mapping[str, str] | None = None,
 ) -> QualificationState:
     """Approve a case, or deny it where a ``reason`` is given. Runs in the caller's transaction.
 
     ``details`` go to the audit record. Raises as :func:`claim` does, and ``rules.NotAReasonError``.
     """
-    file = await _hold(connection, case_id, seen)
+    file = await _hold(connection, case_id, check)
     pending = await store.pending(connection, case_id)
     if not file.open or pending is None:
         raise CaseClosedError(f"the case {case_id} is not open: it is {file.vetting_status or 'not vetted'}")
@@ -238,12 +245,11 @@ async def decide(
     return state
 
 
-async def _hold(connection: Connection, case_id: UUID, seen: datetime | None = None) -> CaseFile:
+async def _hold(connection: Connection, case_id: UUID, check: Check = _unchecked) -> CaseFile:
     """Hold a case until the transaction ends, and read it only then, as who held it before has left it."""
     await connection.execute(_LOCK, (case_id,))
     case = await case_file(connection, case_id)
-    if seen is not None and case.changed_at != seen:
-        raise CaseChangedError(f"the case {case_id} has changed since it was seen")
+    check(case)
     return case
 
 

@@ -20,8 +20,9 @@ ALTER TABLE customers
     ADD COLUMN organization_registration_number text,
     ADD COLUMN associated_partner_id            text,
     ADD COLUMN changed_at                       timestamptz NOT NULL DEFAULT now();
-CREATE INDEX customers_by_name ON customers (partner_id, lower(company_name) text_pattern_ops, id);
-CREATE INDEX customers_by_domain ON customers (partner_id, domain text_pattern_ops, id);
+-- Byte order, so that a prefix is a range whatever the database's collation is.
+CREATE INDEX customers_by_name ON customers (partner_id, (lower(company_name) COLLATE "C"), id);
+CREATE INDEX customers_by_domain ON customers (partner_id, (domain COLLATE "C"), id);
 CREATE INDEX customers_domain ON customers (domain);
 """
 
@@ -49,24 +50,41 @@ CREATE TRIGGER customers_removed AFTER DELETE ON customers
 INSERT INTO customer_counts SELECT partner_id, 0, count(*) FROM customers GROUP BY partner_id;
 """
 
+KEYS = """
+-- Secrets that all processes share, each made once, here.
+CREATE TABLE service_keys (
+    name text PRIMARY KEY,
+    key  bytea NOT NULL
+);
+INSERT INTO service_keys
+SELECT 'continuation_tokens', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'));
+"""
+
 AUDIT = """
 CREATE INDEX audit_records_by_customer ON audit_records (partner_id, customer_id, operation_date, id);
 """
 
 RATE_LIMITS = """
--- Requests granted to a process within the last minute. Unlogged: after a crash of PostgreSQL everyone starts afresh.
-CREATE UNLOGGED TABLE rate_grants (
-    partner_id uuid NOT NULL,
-    resource   uuid NOT NULL,
-    granted_at timestamptz NOT NULL,
-    requests   integer NOT NULL
+-- What counts against a rate limit: requests (no process), and what is set aside for a process to spend without asking.
+-- resource is a customer, or the partner's own ID for its limit over all. Unlogged, as is the register of processes:
+-- neither is worth a wait for the disk, and after a crash of PostgreSQL every limit starts afresh.
+CREATE UNLOGGED TABLE rate_log (
+    partner_id   uuid NOT NULL,
+    resource     uuid NOT NULL,
+    process_id   uuid,
+    requests     integer NOT NULL,
+    counts_until timestamptz NOT NULL
 );
-CREATE INDEX rate_grants_of_resource ON rate_grants (partner_id, resource, granted_at);
+CREATE INDEX rate_log_of_resource ON rate_log (partner_id, resource, counts_until);
+CREATE UNLOGGED TABLE api_processes (
+    id      uuid PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
 """
 
 
 def upgrade() -> None:
-    for statements in (PROFILES, COUNTS, AUDIT, RATE_LIMITS):
+    for statements in (PROFILES, COUNTS, KEYS, AUDIT, RATE_LIMITS):
         op.execute(statements)
 
 
