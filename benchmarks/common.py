@@ -159,9 +159,13 @@ def service(*arguments: str) -> Iterator[Service]:
 
 
 def start(home: Path, log: int, *arguments: str) -> subprocess.Popen[str]:
-    """Start ``accredit serve`` on ``home``; its first line on stdout says that it is ready."""
+    """Start ``accredit serve`` on ``home``; its first line on stdout says that it is ready.
+
+    Without rate limits, unless the environment sets them.
+    """
     return subprocess.Popen(
         [*ACCREDIT, "serve", "--home", str(home), "--port", "0", "--log-format", "json", *arguments],
+        env={"ACCREDIT_RATE_LIMIT_CUSTOMER": "0", "ACCREDIT_RATE_LIMIT_PARTNER": "0", **os.environ},
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,

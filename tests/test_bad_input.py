@@ -125,7 +125,7 @@ class Caller:
         """Whether nothing was written for the customer."""
         query = """
         SELECT EXISTS (SELECT FROM qualifications WHERE customer_id = %(id)s)
-            OR EXISTS (SELECT FROM audit_records WHERE customer_id = %(id)s)
+            OR EXISTS (SELECT FROM audit_records WHERE customer_id = %(id)s AND operation_type LIKE 'update%%')
         """
         return self.database.execute(query, {"id": self.customer}).fetchone() == (False,)
 

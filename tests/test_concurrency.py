@@ -61,7 +61,10 @@ def rows(service: Service, query: str, *parameters: Any) -> list[tuple[Any, ...]
 
 def audit_records(partner: Partner) -> list[str]:
     """The operation statuses of the partner's audit records, in the order of writing."""
-    query = "SELECT operation_status FROM audit_records WHERE partner_id = %s ORDER BY id"
+    query = """
+        SELECT operation_status FROM audit_records
+        WHERE partner_id = %s AND operation_type LIKE 'update%%' ORDER BY id
+    """
     return [status for (status,) in rows(partner.service, query, partner.id)]
 
 

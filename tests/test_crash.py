@@ -141,7 +141,8 @@ def check(service: Service, partner: Partner, answers: dict[tuple[UUID, str], in
             SELECT vetting_status,
                    (SELECT array_agg(outcome) FROM decisions WHERE qualification_id = asked.id),
                    (SELECT array_agg(operation_status ORDER BY operation_date, id)
-                    FROM audit_records AS record WHERE record.customer_id = asked.customer_id)
+                    FROM audit_records AS record
+                     WHERE record.customer_id = asked.customer_id AND record.operation_type LIKE 'update%%')
             FROM qualifications AS asked
             """
         ).fetchall()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from accredit.qualifications import rules
 from accredit.qualifications.models import Qualification, QualificationState, QualificationUpdate, VettingStatus
-from accredit.validations.models import ValidationCode, etag
+from accredit.validations.models import ValidationCode
 from accredit.wire.body import parse_object
 from accredit.wire.errors import NOT_ACCEPTABLE, ApiError
+from accredit.wire.etags import etag
 from accredit.wire.exchange import Exchange, accepts_json
 
 VETTED = (Qualification.EDUCATION, Qualification.GOVERNMENT_COMMUNITY_CLOUD)

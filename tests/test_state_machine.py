@@ -167,7 +167,9 @@ def machine(service: Service) -> type[RuleBasedStateMachine]:
         def each_transition_has_one_audit_record(self) -> None:
             with service.database() as connection:
                 for customer in self.customers:
-                    query = "SELECT count(*) FROM audit_records WHERE customer_id = %s"
+                    query = (
+                        "SELECT count(*) FROM audit_records WHERE customer_id = %s AND operation_type LIKE 'update%%'"
+                    )
                     assert connection.execute(query, (customer,)).fetchone() == (self.transitions[customer],)
 
     return Life

@@ -68,6 +68,20 @@ class Settings(BaseSettings):
         30, ge=1, description="Seconds that in-flight requests and jobs get to finish at SIGTERM."
     )
 
+    rate_limit_customer: int = Field(
+        500, ge=0, description="Requests a minute that a partner may make for each customer; 0 means no limit."
+    )
+    rate_limit_partner: int = Field(
+        5000, ge=0, description="Requests a minute that a partner may make in all; 0 means no limit."
+    )
+
+    dns_servers: StringList = Field(
+        default_factory=list,
+        description="DNS servers that are asked for the records which prove control of domains, separated by commas: "
+        "`127.0.0.1:5353`. Absent: the system's.",
+    )
+    dns_timeout: float = Field(5.0, gt=0, le=60, description="Seconds that a look-up in the DNS may take.")
+
     name_match_threshold: float = Field(
         90.0,
         ge=0,

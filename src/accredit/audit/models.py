@@ -6,6 +6,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
+from accredit.wire.answers import Attributes, Resource
+
 OperationStatus = Literal["succeeded", "failed", "progress"]
 
 
@@ -42,3 +46,29 @@ class AuditRecord:
             "operation_status": self.operation_status,
             "customized_data": [{"key": key, "value": value} for key, value in self.details.items()],
         }
+
+
+class CustomizedData(Resource, frozen=True):
+    """A further fact of a record."""
+
+    key: str
+    value: str
+
+
+class AuditResource(Resource, frozen=True, kw_only=True):
+    """An audit record as a client sees it."""
+
+    id: UUID
+    partner_id: UUID
+    customer_id: UUID | None = None
+    customer_name: str | None = None
+    user_principal_name: str | None = None
+    application_id: str | None = None
+    resource_type: str
+    resource_old_value: str | None = None
+    resource_new_value: str | None = None
+    operation_type: str
+    operation_date: str
+    operation_status: OperationStatus
+    customized_data: list[CustomizedData] = msgspec.field(name="customizedData")
+    attributes: Attributes

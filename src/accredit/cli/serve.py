@@ -39,6 +39,7 @@ log = structlog.get_logger("accredit.serve")
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048
+_KEEP_ALIVE = 75  # seconds; longer than the pauses of clients that poll
 _READY_WITHIN = 30.0
 _READY_POLL = 0.05
 _SHORTEST_PAUSE = 0.1
@@ -80,6 +81,7 @@ def api(settings: Settings, *, fd: int | None) -> None:
                 server_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=settings.shutdown_timeout,
             ),
             announce=None if fd is not None else _url(settings.host, listener),

@@ -31,9 +31,7 @@ class TokenGate:
         self._require_mfa = require_mfa
         self._reviewer_tenants = reviewer_tenants
 
-    async def admit(
-        self, exchange: Exchange, *, writes: bool, customer_id: UUID | None = None, role: str | None = None
-    ) -> Caller:
+    async def admit(self, exchange: Exchange, *, writes: bool, role: str | None = None) -> Caller:
         """The caller. Raises ``ApiError``: 401 of the token; 403 / 900329, 900308, 900150, in this order.
 
         Answers ``ValidateMfa`` on the way, also where the call is refused.

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import msgspec
 
-from accredit.customers.models import NO_CONTROLS, Address
+from accredit.customers.models import LONGEST_NAME, NO_CONTROLS, Address
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=NO_CONTROLS)]
+CompanyName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME, pattern=NO_CONTROLS)]
 ValidationId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,64}\Z")]
 
 
@@ -42,7 +43,7 @@ class Customer(_Seed):
     """A customer of the partner. ``customDomains`` count as verified."""
 
     id: UUID
-    company_name: Text
+    company_name: CompanyName
     domain: Text
     custom_domains: list[Text] = []
     address: Address | None = None

@@ -1,17 +1,20 @@
 """Registering partners and what is theirs from a seed file: all of it in one transaction, or nothing."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-import idna
 import msgspec
 import psycopg
 
+from accredit.customers.domains import domain_name
+from accredit.database.pool import Connection
 from accredit.database.rows import as_json
-from accredit.identity.secrets import hash_secret
+from accredit.identity.secrets import hash_secret, verify_secret
+from accredit.partners import changes
 from accredit.partners.models import Partner, Seed
 
 
@@ -68,13 +71,16 @@ WHERE (code.organization_name, code.max_creates) IS DISTINCT FROM (excluded.orga
 """
 
 _CUSTOMERS = """
-INSERT INTO customers (id, partner_id, company_name, domain, address)
+INSERT INTO customers AS known (id, partner_id, company_name, domain, address)
 SELECT id, partner_id, company_name, domain, coalesce(address, '{}')
 FROM json_to_recordset(%s::json)
      AS seed (id uuid, partner_id uuid, company_name text, domain text, address jsonb)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE
-SET company_name = excluded.company_name, domain = excluded.domain, address = excluded.address
+SET company_name = excluded.company_name, domain = excluded.domain, address = excluded.address,
+    changed_at = greatest(clock_timestamp(), known.changed_at + interval '1 microsecond')
+WHERE (known.company_name, known.domain, known.address)
+      IS DISTINCT FROM (excluded.company_name, excluded.domain, excluded.address)
 """
 
 _DOMAINS = """
@@ -116,14 +122,6 @@ def parse(content: bytes) -> Seed:
     return seed
 
 
-def domain_name(domain: str) -> str:
-    """A domain as lower-case A-labels. Raises ``UnicodeError`` for what is no domain name."""
-    name = idna.encode(domain, uts46=True).decode().rstrip(".")
-    if "." not in name:
-        raise UnicodeError(f"{domain} has no dot")
-    return name
-
-
 def _refuse_repeats(seed: Seed) -> None:
     seen: dict[object, str] = {}
     for name, place in _names(seed):
@@ -156,27 +154,33 @@ def _names(seed: Seed) -> Iterator[tuple[object, str]]:
 def _normalised(domain: str, place: str) -> str:
     try:
         return domain_name(domain)
-    except UnicodeError as error:
+    except ValueError as error:
         raise SeedError(f"not a domain name: {error} - at `{place}`") from None
 
 
 def register(url: str, seed: Seed) -> Registered:
-    """Register all of ``seed``; what is there already is brought up to date.
+    """Register all of ``seed``; what is there already is brought up to date. Each change has its audit record.
 
-    Raises :class:`SeedError` if something in it belongs to somebody else; then nothing is registered.
+    Raises :class:`SeedError` if something in it belongs to somebody else; then nothing is registered. Not to be called
+    where an event loop runs.
     """
+    return asyncio.run(_register(url, seed))
+
+
+async def _register(url: str, seed: Seed) -> Registered:
     customers = [(partner, customer) for partner in seed.partners for customer in partner.customers]
     domains = [
         {"domain": domain_name(domain), "customer_id": customer.id}
         for _, customer in customers
         for domain in customer.custom_domains
     ]
-    with psycopg.connect(url, connect_timeout=10) as connection:
-        _refuse_strangers(connection, seed, domains)
+    async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
+        await _refuse_strangers(connection, seed, domains)
+        before = await changes.snapshot(connection, seed)
         # Customers before codes, each in the order of its key: as the write path locks them.
         for statement, rows in (
             (_PARTNERS, [{"id": one.id, "name": one.name, "sandbox": one.sandbox} for one in seed.partners]),
-            (_APPLICATIONS, [row for partner in seed.partners for row in _application_rows(partner)]),
+            (_APPLICATIONS, [row for partner in seed.partners for row in _application_rows(partner, before)]),
             (_USERS, [row for partner in seed.partners for row in _user_rows(partner)]),
             (
                 _CUSTOMERS,
@@ -194,7 +198,8 @@ def register(url: str, seed: Seed) -> Registered:
             (_DOMAINS, domains),
             (_CODES, [row for partner in seed.partners for row in _code_rows(partner)]),
         ):
-            connection.execute(statement, (as_json(rows),))
+            await connection.execute(statement, (as_json(rows),))
+        await changes.record(connection, before, await changes.snapshot(connection, seed))
     return Registered(len(seed.partners), len(customers), sum(len(one.validation_codes) for one in seed.partners))
 
 
@@ -208,7 +213,7 @@ def demo() -> bytes:
     return files("accredit.partners").joinpath("demo.json").read_bytes()
 
 
-def _refuse_strangers(connection: psycopg.Connection, seed: Seed, domains: list[dict[str, Any]]) -> None:
+async def _refuse_strangers(connection: Connection, seed: Seed, domains: list[dict[str, Any]]) -> None:
     customers = [(customer.id, partner.id) for partner in seed.partners for customer in partner.customers]
     users = [(partner.id, user.id, user.upn) for partner in seed.partners for user in partner.users]
     for query, columns, message in (
@@ -220,7 +225,7 @@ def _refuse_strangers(connection: psycopg.Connection, seed: Seed, domains: list[
         ),
         (_STRANGE_USERS, _columns(users, 3), "the user name {} belongs to another user ID"),
     ):
-        row = connection.execute(query, columns).fetchone()
+        row = await (await connection.execute(query, columns)).fetchone()
         if row is not None:
             raise SeedError(message.format(row[0]))
 
@@ -229,10 +234,15 @@ def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [[row[column] for row in rows] for column in range(width)]
 
 
-def _application_rows(partner: Partner) -> list[dict[str, UUID | str]]:
-    return [
-        {"partner_id": partner.id, "id": one.id, "secret_hash": hash_secret(one.secret)} for one in partner.applications
-    ]
+def _application_rows(partner: Partner, before: changes.Snapshot) -> list[dict[str, UUID | str]]:
+    """The applications, each with the hash that it has if that is of the same secret."""
+    rows: list[dict[str, UUID | str]] = []
+    for one in partner.applications:
+        known = before.secret_hashes.get((partner.id, one.id))
+        same = known is not None and verify_secret(one.secret, known)
+        hashed = known if known is not None and same else hash_secret(one.secret)
+        rows.append({"partner_id": partner.id, "id": one.id, "secret_hash": hashed})
+    return rows
 
 
 def _user_rows(partner: Partner) -> list[dict[str, Any]]:

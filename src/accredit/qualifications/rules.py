@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import idna
-
+from accredit.customers.domains import domain_name
 from accredit.qualifications.models import (
     EducationSegment,
     Qualification,
@@ -69,7 +68,6 @@ _SEGMENTS = {member.value.lower(): member for member in EducationSegment}
 _LONGEST_WEBSITE = 2048
 _CODE_NEEDED = "GovernmentCommunityCloud needs a validation code, and one that is yours."
 _VALIDATION_ID = re.compile(r"[0-9]{1,64}")
-_TOP_LEVEL = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 
 Member = TypeVar("Member")
 
@@ -150,12 +148,11 @@ def website_host(website: Any) -> str:
         raise ApiError(BAD_REQUEST, f"The property website is longer than {_LONGEST_WEBSITE} characters.")
     try:
         parts = urlsplit(website if "://" in website else f"//{website}")
-        host = idna.encode(parts.hostname or "", uts46=True).decode().rstrip(".")
+        host = domain_name(parts.hostname or "")
         well_formed = parts.scheme in ("", "http", "https") and parts.username is None and parts.port != 0
-    except (ValueError, UnicodeError):
+    except ValueError:
         well_formed, host = False, ""
-    top_level = host.rpartition(".")[2]
-    if not well_formed or "." not in host or not _TOP_LEVEL.fullmatch(top_level) or not website.isprintable():
+    if not well_formed or not website.isprintable():
         raise ApiError(BAD_REQUEST, "The property website is neither a host name nor an http(s) URL.")
     return host
 

@@ -27,6 +27,7 @@ from uuid_utils.compat import uuid7
 from accredit.database import idempotency
 from accredit.database.group_commit import GroupCommit
 from accredit.database.pool import Connection, Pool, create_pool, transact
+from accredit.limits import store as limits
 from accredit.qualifications.models import QualificationState, VettingStatus
 from accredit.settings import Settings
 from accredit.vetting import policy, queue, schedule, store
@@ -106,10 +107,11 @@ class Vetting:
         await transact(self._pool, requeue, timeout=self._timeout)
 
     async def purge(self) -> None:
-        """Remove the idempotency records that no longer count."""
+        """Remove what no longer counts: old idempotency records, and old grants of the rate limits."""
 
         async def delete(connection: Connection) -> None:
             await connection.execute(idempotency.PURGE)
+            await limits.purge(connection)
 
         await transact(self._pool, delete, timeout=self._timeout)
 
@@ -258,7 +260,7 @@ async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: 
         with JOB_SECONDS.time():
             await vetting.revet(queue.decode(job.payload))
 
-    @pgq.schedule("purge_idempotency_records", "17 * * * *")
+    @pgq.schedule("purge", "17 * * * *")
     async def purge(_: Schedule) -> None:
         await vetting.purge()
 

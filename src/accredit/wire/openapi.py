@@ -11,8 +11,6 @@ from accredit.wire.errors import (
     APP_ONLY_REFUSED,
     BAD_REQUEST,
     BODY_TOO_LARGE,
-    IF_MATCH_FAILED,
-    IF_MATCH_REQUIRED,
     MFA_REQUIRED,
     NOT_ACCEPTABLE,
     ROLE_REQUIRED,
@@ -61,7 +59,6 @@ _COMMON_ERRORS = (
     BAD_REQUEST, UNAUTHORIZED, WRONG_AUDIENCE, MFA_REQUIRED, NOT_ACCEPTABLE, SERVER_FAULT, UNAVAILABLE,
 )  # fmt: skip
 _WRITE_ERRORS = (APP_ONLY_REFUSED, ROLE_REQUIRED)
-_IF_MATCH_ERRORS = (IF_MATCH_FAILED, IF_MATCH_REQUIRED)
 _BODY_ERRORS = (BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
 
@@ -156,7 +153,6 @@ def _responses(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     by_status: dict[int, list[ErrorKind]] = defaultdict(list)
     kinds = [*operation.errors, *_COMMON_ERRORS]
     kinds += _WRITE_ERRORS if operation.writes or operation.role else ()
-    kinds += _IF_MATCH_ERRORS if operation.if_match else ()
     kinds += _BODY_ERRORS if operation.body is not None else ()
     for kind in dict.fromkeys(kinds):
         by_status[kind.status].append(kind)

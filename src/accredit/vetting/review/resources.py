@@ -226,9 +226,7 @@ def _claim(claim: Claim | None) -> ClaimResource | None:
 def _suggestion(made: Suggestion | None) -> SuggestionResource | None:
     if made is None:
         return None
-    return SuggestionResource(
-        outcome=made.outcome, reason=made.reason, rule=made.rule, explanation=made.explanation
-    )
+    return SuggestionResource(outcome=made.outcome, reason=made.reason, rule=made.rule, explanation=made.explanation)
 
 
 def _when(moment: datetime | None) -> str | None:
