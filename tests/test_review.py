@@ -161,7 +161,7 @@ def test_a_claim_keeps_others_out_until_it_is_given_back_or_over(
     for command in ("claim", "release", "approve"):
         refused = run(command, case, "--reviewer", "eve@example.com")
         assert (refused.returncode, refused.stdout) == (exits.REFUSED, "")
-        assert "judy@example.com has claimed the case" in refused.stderr
+        assert "the case is claimed by judy@example.com" in refused.stderr
     assert status(partner, customer) == ("InReview", None)
 
     def claim() -> dict[str, str] | None:

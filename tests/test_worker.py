@@ -97,7 +97,9 @@ class Office:
         return self.rows(query, [id for id, _ in references], [number for _, number in references])  # type: ignore[return-value]
 
     def audit_records(self, customer: UUID) -> int:
-        ((count,),) = self.rows("SELECT count(*) FROM audit_records WHERE customer_id = %s", customer)
+        """How many there are of the customer's qualifications."""
+        query = "SELECT count(*) FROM audit_records WHERE customer_id = %s AND operation_type <> 'add_customer'"
+        ((count,),) = self.rows(query, customer)
         return count
 
 

@@ -27,7 +27,7 @@ async def customer_changed(connection: Connection, customer_id: UUID) -> None:
 
     Once it commits, what is in review is looked at again, and what is Approved is vetted again. A decision that is on
     its way takes no effect: it rests on facts that are no more. The transaction may hold the customer, and nothing that
-    the write path locks after it (``qualifications.store``).
+    the write path locks after it (``qualifications.store``). PgQueuer wants the connection to be in autocommit mode.
     """
     rows = await (await connection.execute(_NEW_FACTS, (customer_id,))).fetchall()
     if rows:

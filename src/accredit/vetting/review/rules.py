@@ -52,7 +52,7 @@ class NotAReasonError(ValueError):
 def check_claim(claim: Claim | None, reviewer: str, now: datetime) -> None:
     """Raise :class:`CaseClaimedError` if the claim keeps ``reviewer`` out."""
     if claim is not None and claim.keeps_out(reviewer, now):
-        raise CaseClaimedError(f"{claim.by} has claimed the case, until {claim.until:%Y-%m-%dT%H:%M:%SZ}")
+        raise CaseClaimedError(f"the case is claimed by {claim.by}, until {claim.until:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def persons_decision(
