@@ -1,6 +1,7 @@
 """Vetting again what was approved: the rule, and what it does over a database of its own."""
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -557,6 +558,51 @@ def test_a_person_and_a_re_vetting_at_once_decide_once(office: Office) -> None:
             assert office.audit_records(customer) == 3
 
     run(scenario, office)
+
+
+def test_a_person_the_policy_and_a_new_request_at_once(office: Office) -> None:
+    customers = office.customers(*[PLAIN] * 6)
+
+    async def scenario(pool: Pool) -> None:
+        references = await ask(pool, office, *customers)
+        await work_off(pool, office)
+        for customer in customers:
+            await change(pool, customer, add("k12.or.us"))
+        office.forget_jobs()
+        store = QualificationStore(pool, most=1, timeout=5)
+        vetting = Vetting(pool, SETTINGS)
+
+        async def ask_again(customer: UUID) -> None:
+            for _ in range(20):
+                key = WriteKey(office.partner, uuid4(), "")
+                update = QualificationUpdate(Qualification.EDUCATION)
+                await store.submit(Submission(key, customer, update, lambda _: Answer(201), None, None, {}))
+
+        async def deny(case: UUID) -> None:
+            with contextlib.suppress(review.CaseClosedError):
+                await decide(pool, case, "Not an eligible Museum")
+
+        await asyncio.gather(
+            *(ask_again(customer) for customer in customers),
+            *(deny(case) for case, _ in references),
+            *(vetting.vet([reference]) for reference in references),
+        )
+        while await work_off(pool, office):
+            pass
+        for (case, _), customer in zip(references, customers, strict=True):
+            verdicts = office.rows(
+                "SELECT request_number, outcome FROM decisions WHERE qualification_id = %s AND outcome <> 'Refer' "
+                "ORDER BY request_number",
+                case,
+            )
+            ((requests,),) = office.rows("SELECT request_number FROM qualifications WHERE id = %s", case)
+            assert verdicts in ([(1, "Approved")], [(1, "Denied"), (2, "Approved")]), "each request has one verdict"
+            assert requests == len(verdicts)
+            assert office.audit_records(customer) == 2 * len(verdicts)
+        assert office.rows("SELECT count(*) FROM review_cases WHERE closed_at IS NULL") == [(0,)]
+
+    run(scenario, office)
+    assert set(office.statuses(*customers)) == {"Approved"}
 
 
 def test_places_in_the_list_are_stable(office: Office) -> None:

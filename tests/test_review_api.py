@@ -360,6 +360,28 @@ def test_of_many_reviewers_at_once_one_claims_and_one_decides(
     assert [made["outcome"] for made in file["decisions"]] == ["Refer", "Approved"]
 
 
+def test_a_decision_whose_connection_is_cut_is_made_once(service: Service, reviewer: httpx.Client, case: UUID) -> None:
+    """It is cut while the decision waits for the case, which somebody holds."""
+    headers, answers = tag(reviewer, case), list[httpx.Response]()
+    waiting = """
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name = 'accredit-api' AND wait_event_type = 'Lock' AND query LIKE '%FROM qualifications%'
+    """
+    with service.database() as watching, service.database() as holding:
+        with holding.transaction():
+            holding.execute("SELECT FROM qualifications WHERE id = %s FOR UPDATE", (case,))
+            request = threading.Thread(target=lambda: answers.append(decide(reviewer, case, headers=headers)))
+            request.start()
+            deadline = time.monotonic() + DEADLINE
+            while not (row := watching.execute(waiting).fetchone()):
+                assert time.monotonic() < deadline, "the decision does not wait"
+            assert watching.execute("SELECT pg_terminate_backend(%s)", row).fetchone() == (True,)
+        request.join(DEADLINE)
+        assert [one.status_code for one in answers] == [200], answers
+        query = "SELECT outcome FROM decisions WHERE qualification_id = %s AND outcome <> 'Refer'"
+        assert watching.execute(query, (case,)).fetchall() == [("Approved",)]
+
+
 def test_a_customer_that_changes_is_vetted_again_by_the_service(
     service: Service, partner: Partner, qualify: Qualify, decisions: Decisions, reviewer: httpx.Client
 ) -> None:

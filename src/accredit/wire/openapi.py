@@ -161,6 +161,10 @@ def _responses(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     success["headers"]["isMfaCompliant"] = _header(
         {"type": "string", "enum": ["true", "false"]}, "Where `ValidateMfa: true` asked for it."
     )
+    if operation.etag:
+        success["headers"]["ETag"] = _header(_TEXT, "The ETag of what is answered, for `If-Match`.") | {
+            "required": True
+        }
     errors = {
         str(status): _response(
             "\n".join(f"- `{kind.code}`: {kind.when}." for kind in by_status[status]),

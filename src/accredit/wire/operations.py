@@ -42,6 +42,7 @@ class Operation:
     ``path`` names its parameters in braces: ``{customer_id}``, and those of ``path_parameters``. ``answers`` is
     ``None`` where success has no body. ``app_only``: a POST that changes nothing, which app-only tokens may therefore
     call. ``if_match``: the header is required. ``role``: only users with this role may call it, reads too.
+    ``etag``: success carries the header ``ETag``.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Operation:
     app_only: bool = False
     if_match: bool = False
     role: str | None = None
+    etag: bool = False
 
     @property
     def writes(self) -> bool:

@@ -49,7 +49,7 @@ _CASE_ID = Parameter(
 )
 _FLAG = {"type": "string", "enum": ["true", "false"]}
 _COMMON: dict[str, Any] = {"tag": "Reviews", "role": REVIEWER}
-_OF_A_CASE: dict[str, Any] = {**_COMMON, "answers": CaseFileResource, "path_parameters": (_CASE_ID,)}
+_OF_A_CASE: dict[str, Any] = {**_COMMON, "answers": CaseFileResource, "etag": True, "path_parameters": (_CASE_ID,)}
 _CHANGES = (NO_SUCH_CASE, CASE_CLOSED, CASE_CLAIMED, REQUEST_ID_REUSED)
 _CONDITIONAL = (*_CHANGES, IF_MATCH_FAILED, IF_MATCH_REQUIRED)
 
