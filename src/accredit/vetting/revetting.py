@@ -48,11 +48,11 @@ class Approval:
 def subject_of(case: Case) -> dict[str, Any]:
     """The customer's own facts that a decision rests on, as JSON values."""
     return {
-        "company_name": case.company_name,
+        "companyName": case.company_name,
         "country": case.country,
         "domains": list(case.domains),
-        "education_segment": case.education_segment,
-        "website_host": case.website_host,
+        "educationSegment": case.education_segment,
+        "websiteHost": case.website_host,
     }
 
 

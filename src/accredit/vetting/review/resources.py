@@ -73,7 +73,7 @@ class ReviewCaseResource(Resource, frozen=True, kw_only=True):
     requested_at: str
     waiting_since: str
     due_at: str
-    overdue: bool = msgspec.field(default=False)
+    overdue: bool
     escalated_at: str | None = None
     partner_id: UUID
     partner_name: str
