@@ -242,9 +242,10 @@ def routes(gate: Gate, pool: Pool, key: ServiceKey, lookup: TxtLookup, *, timeou
 
     async def add_domain(call: Call) -> Answer:
         customer_id = call.customer
-        await store.get(pool, call.caller.partner_id, customer_id, timeout=timeout)
-        # The DNS is asked before the transaction: nothing is held while it takes its time.
+        # The DNS is asked before the transaction: nothing is held while it takes its time. What speaks against it is
+        # said within, for a repeat answers as the first did, whatever has become of the customer.
         try:
+            await store.get(pool, call.caller.partner_id, customer_id, timeout=timeout)
             proven: str | ApiError = await _proven_domain(call, lookup)
         except ApiError as error:
             proven = error

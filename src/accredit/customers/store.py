@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from accredit.audit import store as audit
 from accredit.audit.models import AuditRecord
 from accredit.customers.models import (
+    LONGEST_NAME,
     Address,
     CustomerItem,
     Profile,
@@ -54,13 +55,14 @@ _POSITIONS: dict[str | None, LiteralString] = {
     "CompanyName": "%(key)s, %(id)s::uuid",
     "Domain": "%(key)s, %(id)s::uuid",
 }
-# U+10FFFF is greater than whatever may follow the prefix.
+# No name is so long that it could be greater than its prefix and _BEYOND.
 _PREFIXES: dict[str, LiteralString] = {
     "CompanyName": """ AND lower(company_name) COLLATE "C" >= lower(%(prefix)s)
-                       AND lower(company_name) COLLATE "C" < lower(%(prefix)s) || chr(1114111)""",
+                       AND lower(company_name) COLLATE "C" < lower(%(prefix)s) || %(beyond)s""",
     "Domain": """ AND domain COLLATE "C" >= lower(%(prefix)s)
-                  AND domain COLLATE "C" < lower(%(prefix)s) || chr(1114111)""",
+                  AND domain COLLATE "C" < lower(%(prefix)s) || %(beyond)s""",
 }
+_BEYOND: Final = "\U0010ffff" * (LONGEST_NAME + 1)
 
 _INSERT = """
 INSERT INTO customers (
@@ -100,7 +102,7 @@ async def page(pool: Pool, partner_id: UUID, query: Query, *, timeout: float) ->
     parameters: dict[str, Any] = {"partner_id": partner_id, "most": query.size + 1}
     if query.filter:
         where += _PREFIXES[query.filter.field]
-        parameters["prefix"] = query.filter.value
+        parameters |= {"prefix": query.filter.value, "beyond": _BEYOND}
     after: LiteralString = ""
     if query.after:
         *key, parameters["id"] = query.after

@@ -132,7 +132,10 @@ def route(operation: Operation, gate: Gate, run: Run) -> HTTPRouteHandler:
             answer = await run(Call(operation, caller, exchange, request, customer_id, body))
         except ApiError as error:
             return respond_error(error)
-        return ASGIResponse(status_code=answer.status, body=answer.body, media_type=JSON if answer.body else None)
+        response = ASGIResponse(status_code=answer.status, body=answer.body, media_type=JSON)
+        if not answer.body:
+            response.headers.pop("content-type", None)  # Litestar gives what has no content a type, too
+        return response
 
     handle.__doc__ = operation.summary
     return HTTPRouteHandler(
