@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,11 +15,17 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
 
 from accredit.cli import exits
+from accredit.database import migrate
 from accredit.qualifications.models import Qualification
 from accredit.qualifications.rules import DENIAL_REASONS
 from accredit.vetting.review import store as review
+from accredit.vetting.review.models import CaseFile, CaseFilter, ReviewCase
 from tests.conftest import DEADLINE, Partner, Service, run_cli
 
 Qualify = Callable[..., httpx.Response]
@@ -158,8 +165,8 @@ def test_a_claim_keeps_others_out_until_it_is_given_back_or_over(
     case = case_of(service, customer, referred=True)
     claimed = run("claim", case, "--reviewer", "judy@example.com")
     assert claimed.stdout.startswith(f"judy@example.com has claimed the case {case}, until ")
-    for command in ("claim", "release", "approve"):
-        refused = run(command, case, "--reviewer", "eve@example.com")
+    for action in ("claim", "release", "approve"):
+        refused = run(action, case, "--reviewer", "eve@example.com")
         assert (refused.returncode, refused.stdout) == (exits.REFUSED, "")
         assert "the case is claimed by judy@example.com" in refused.stderr
     assert status(partner, customer) == ("InReview", None)
@@ -359,3 +366,56 @@ def test_of_two_people_one_decides(service: Service, partner: Partner, qualify: 
         query = "SELECT decided_by FROM decisions WHERE qualification_id = %s AND outcome <> 'Refer'"
         assert connection.execute(query, (case,)).fetchall() == [(str(won.index(True)),)]
     assert status(partner, customer)[0] == ("Denied" if won.index(True) % 2 else "Approved")
+
+
+def test_what_was_referred_before_the_upgrade_is_a_case_after_it(service: Service) -> None:
+    name = f"test_{uuid4().hex}"
+    with service.database() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = make_conninfo(service.database_url, dbname=name)
+    migrate_to("0002", url)
+    partner, customer, asked, approved = (uuid4() for _ in range(4))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO partners (id, name) VALUES (%s, 'Fabrikam')", (partner,))
+        for id, qualification_id, status in ((customer, asked, "InReview"), (uuid4(), approved, "Approved")):
+            connection.execute(
+                "INSERT INTO customers (id, partner_id, company_name, domain) VALUES (%s, %s, 'Contoso', %s)",
+                (id, partner, f"{id.hex}.onmicrosoft.com"),
+            )
+            connection.execute(
+                "INSERT INTO qualifications (id, customer_id, qualification, vetting_status, request_number,"
+                " requested_at) VALUES (%s, %s, 'Education', %s, 1, now() - interval '1 day')",
+                (qualification_id, id, status),
+            )
+            connection.execute(
+                "INSERT INTO decisions (id, qualification_id, request_number, outcome, rule, explanation, evidence,"
+                " policy_version, decided_by, decided_at) VALUES (%s, %s, 1, %s, 'a.rule', 'Why.', '[]', '1', 'policy',"
+                " now())",
+                (uuid4(), qualification_id, "Refer" if status == "InReview" else "Approved"),
+            )
+    migrate.migrate(url)
+
+    async def after() -> tuple[list[ReviewCase], CaseFile]:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            return await review.open_cases(connection, CaseFilter(), most=10), await review.case_file(connection, asked)
+
+    (case,), file = asyncio.run(after())
+    assert (case.id, case.kind, case.rule, case.waiting_since) == (asked, "request", "a.rule", file.requested_at)
+    assert [(made.cause, made.subject) for made in file.decisions] == [("request", None)]
+    with psycopg.connect(url, autocommit=True) as connection:
+        vetted = "SELECT id FROM qualifications WHERE vetted_at IS NOT NULL ORDER BY id"
+        assert connection.execute(vetted).fetchall() == sorted([(asked,), (approved,)])
+    with service.database() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def migrate_to(revision: str, url: str) -> None:
+    """Migrate an empty database to an earlier revision than this program's."""
+    config = Config()
+    config.set_main_option("script_location", str(files("accredit.database") / "migrations"))
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+    engine.dispose()

@@ -86,10 +86,14 @@ class Vetting:
 
     async def revet(self, references: Sequence[CaseReference]) -> None:
         """Look again at cases: decide those in review, and see whether those Approved still hold. Fails as ``vet``."""
-        await self._each(references, self._decide_again, queue.REVET)
+        await self._each(references, self._decide_again, queue.REVET, queue.IN_THEIR_TURN)
 
     async def _each(
-        self, references: Sequence[CaseReference], decide: Callable[[CaseReference], Awaitable[None]], entrypoint: str
+        self,
+        references: Sequence[CaseReference],
+        decide: Callable[[CaseReference], Awaitable[None]],
+        entrypoint: str,
+        priority: int = 0,
     ) -> None:
         results = await asyncio.gather(*map(decide, references), return_exceptions=True)
         failed = [(one, error) for one, error in zip(references, results, strict=True) if isinstance(error, Exception)]
@@ -102,7 +106,7 @@ class Vetting:
 
         async def requeue(connection: Connection) -> None:
             for reference, _ in failed:
-                await queue.enqueue(connection, [reference], entrypoint=entrypoint)
+                await queue.enqueue(connection, [reference], entrypoint=entrypoint, priority=priority)
 
         await transact(self._pool, requeue, timeout=self._timeout)
 
