@@ -16,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from accredit.vetting import review
+from accredit.vetting.review import store as review
 from accredit.vetting.store import DECIDED_CHANNEL
 from tests.conftest import DEADLINE, Decisions, Partner, Service, environment
 

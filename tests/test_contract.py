@@ -15,7 +15,7 @@ import pytest
 
 from accredit.identity.authority import LocalAuthority
 from accredit.partners import seed
-from accredit.vetting import review
+from accredit.vetting.review import store as review
 from tests.conftest import AUDIENCE, DEADLINE, Decisions, Partner, Service
 
 Qualify = Callable[..., httpx.Response]

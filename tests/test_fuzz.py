@@ -21,7 +21,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from accredit.identity.authority import LocalAuthority, RefreshGrant
-from tests.conftest import AUDIENCE, Partner, Service
+from accredit.vetting.store import REVIEW_CHANNEL
+from tests.conftest import AUDIENCE, DEADLINE, Partner, Service
 
 load_all_checks()
 CHECKED = CHECKS.get_by_names(
@@ -33,7 +34,13 @@ CHECKED = CHECKS.get_by_names(
         "response_schema_conformance",
     ]
 )
-EXAMPLES = {"CreateCustomerQualification": 160, "UpdateCustomerQualification": 160, "TokenV1": 60, "TokenV2": 60}
+EXAMPLES = {
+    "DecideReviewCase": 100,
+    "CreateCustomerQualification": 160,
+    "UpdateCustomerQualification": 160,
+    "TokenV1": 60,
+    "TokenV2": 60,
+}
 SECRET = "a secret of the application"
 GCC = "GovernmentCommunityCloud"
 WRITES = {"CreateCustomerQualification", "UpdateCustomerQualification"}
@@ -48,6 +55,7 @@ class World:
     fresh: Iterator[UUID]
     used: list[UUID]
     tokens: dict[str, str | None]
+    cases: list[UUID]
 
     def meet(self, case: Any, dice: random.Random) -> str | None:
         """Put values that mean something into ``case``; return the token to call with."""
@@ -62,12 +70,31 @@ class World:
             case.body = self.form("resource" if operation == "TokenV1" else "scope", dice)
         if operation.startswith(("Token", "Discovery", "Keys")):
             return None  # what it takes there is HTTP Basic
+        if operation in REVIEWS:
+            return self.review(case, operation, dice)
         if operation in WRITES:
             case.headers["MS-RequestId"] = str(uuid4())  # hypothesis likes to repeat those: few writes would be done
             if dice.random() < 0.9:
                 case.query = {"code": dice.choice(CODES)} if dice.random() < 0.6 else {}
                 case.body = _body(dice) if operation == "CreateCustomerQualification" else dice.choice(OLDER_BODIES)
         return self.tokens["good" if dice.random() < 0.75 else dice.choice(list(self.tokens))]
+
+    def review(self, case: Any, operation: str, dice: random.Random) -> str | None:
+        """The same for the review API: a few cases, which are claimed and decided in the course of it."""
+        if "case_id" in case.path_parameters and dice.random() < 0.9:
+            case.path_parameters["case_id"] = str(dice.choice(self.cases) if dice.random() < 0.9 else uuid4())
+        if operation == "GetReviewCases" and dice.random() < 0.6:
+            case.query = dict(dice.sample(LISTED, dice.randint(0, 3)))
+            case.headers.pop("MS-ContinuationToken", None)
+        else:
+            case.headers["MS-RequestId"] = str(uuid4())
+        if operation in ("ClaimReviewCase", "DecideReviewCase"):
+            case.headers.pop("If-Match", None)
+            if dice.random() < 0.8:
+                case.headers["If-Match"] = dice.choice(["*", "*", "*", 'W/"another"'])
+        if operation == "DecideReviewCase" and dice.random() < 0.9:
+            case.body = dice.choice(DECISIONS)
+        return self.tokens["reviewer" if dice.random() < 0.9 else dice.choice(list(self.tokens))]
 
     def form(self, target: str, dice: random.Random) -> dict[str, str]:
         """A token request that means something: half are granted."""
@@ -82,6 +109,20 @@ class World:
             "refresh_token": dice.choice([self.authority.issue_refresh_token(grant), "nonsense"]),
         }
 
+
+REVIEWS = {"GetReviewCases", "GetReviewCase", "ClaimReviewCase", "ReleaseReviewCase", "DecideReviewCase"}
+LISTED = [
+    ("qualification", "education"), ("qualification", "None"), ("kind", "request"), ("partnerId", "1"),
+    ("country", "US"), ("claimed", "true"), ("overdue", "maybe"), ("order", "newest"), ("size", "2"),
+]  # fmt: skip
+DECISIONS: list[Any] = [
+    {"outcome": "Approved", "note": "\N{HEAVY CHECK MARK}"},
+    {"Outcome": "denied", "REASON": "Not an eligible Museum"},
+    {"outcome": "Denied", "reason": "Not a Government Customer"},
+    {"outcome": "Denied"},
+    {"outcome": "Refer"},
+    [],
+]
 
 CODES = ["1", "1", "2", "2", "3", "\N{ARABIC-INDIC DIGIT ONE}"]
 OLDER_BODIES: list[Any] = [0, 1, 3, 3, 3, 4, "education", "government_community_cloud", GCC, "State_Owned_Entity"]
@@ -123,11 +164,23 @@ def world(service: Service) -> World:
         "no MFA": partner.token(mfa=False),
         "no role": partner.token(roles=("HelpdeskAgent",)),
         "another audience": partner.token(audience="https://graph.windows.net"),
+        "reviewer": partner.token(roles=("Reviewer",)),
         "nonsense": "nonsense",
         "none": None,
     }
     fresh = iter(partner.customers(4000))
-    return World(partner, LocalAuthority(service.home), fresh, partner.customers(5, "{}.k12.or.us"), tokens)
+    used = partner.customers(5, "{}.k12.or.us")
+    return World(partner, LocalAuthority(service.home), fresh, used, tokens, referred(partner, 12))
+
+
+def referred(partner: Partner, count: int) -> list[UUID]:
+    """Cases that wait for a person."""
+    with partner.service.database() as connection, partner.client() as client:
+        connection.execute(f"LISTEN {REVIEW_CHANNEL}")
+        for customer in partner.customers(count):
+            client.post(f"/v1/customers/{customer}/qualifications", json={"qualification": "Education"})
+        opened = connection.notifies(timeout=DEADLINE, stop_after=count)
+        return [UUID(notice.payload.split()[0]) for notice in opened]
 
 
 PLAIN = ("Live", "Ready", "Metrics")
@@ -138,6 +191,7 @@ OPERATIONS = [
     "GetCustomerQualification",
     "GetValidationCodes",
     "GetCustomerValidationCode",
+    *sorted(REVIEWS),
     "TokenV1",
     "TokenV2",
     "DiscoveryV1",
@@ -164,6 +218,18 @@ REACHED: dict[str, set[str]] = {
     "GetCustomerQualification": OF_READS | OF_A_CUSTOMER,
     "GetCustomerValidationCode": OF_READS | OF_A_CUSTOMER,
     "GetValidationCodes": OF_READS,
+    "GetReviewCases": OF_READS | {"400/900126", "403/900150"},
+    "GetReviewCase": OF_READS | {"404/700101"},
+    "ClaimReviewCase": {"200", "404/700101", "412/2055", "428/2055"},
+    "ReleaseReviewCase": {"200", "404/700101"},
+    "DecideReviewCase": {
+        "200",
+        *(f"400/{code}" for code in (3000, 900126, 800002)),
+        "404/700101",
+        "409/700102",
+        "412/2055",
+        "428/2055",
+    },
     "TokenV1": OF_TOKENS | {"400/invalid_target"},
     "TokenV2": OF_TOKENS | {"400/invalid_scope"},
 } | {name: {"200", "400/invalid_request"} for name in ("DiscoveryV1", "DiscoveryV2", "KeysV1", "KeysV2")}

@@ -268,10 +268,17 @@ def test_the_document_lists_the_contract_s_operations_and_they_are_there(service
     paths = document["paths"]
     operations = {(method.upper(), path): paths[path][method] for path in paths for method in paths[path]}
     assert {one for one in operations if one[1].startswith("/v1/")} == CONTRACT
-    assert {path.split("/")[1] for _, path in operations.keys() - CONTRACT} <= {"{tenant}", "health", "metrics"}
+    assert {path.split("/")[1] for _, path in operations.keys() - CONTRACT} <= {
+        "{tenant}",
+        "health",
+        "metrics",
+        "review",
+    }
     assert len({entry["operationId"] for entry in operations.values()}) == len(operations)
     for method, path in operations:
-        there = path.format(customer_id=uuid4(), tenant=partner.id, domain="contoso.example", record_id=uuid4())
+        there = path.format(
+            customer_id=uuid4(), tenant=partner.id, domain="contoso.example", record_id=uuid4(), case_id=uuid4()
+        )
         assert httpx.request(method, service.url + there).status_code not in (404, 405), (method, path)
 
 

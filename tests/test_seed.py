@@ -68,7 +68,7 @@ def test_the_demo_is_registered_and_again_without_change(database: str, tmp_path
     assert (again.returncode, again.stdout) == (0, first.stdout)
     after = everything(database)
     assert before == after
-    assert [len(before[table]) for table in ("partners", "users", "customers", "customer_domains")] == [1, 2, 4, 4]
+    assert [len(before[table]) for table in ("partners", "users", "customers", "customer_domains")] == [1, 3, 4, 4]
     assert list(tmp_path.iterdir()) == []
 
 

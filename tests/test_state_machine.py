@@ -20,8 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from accredit.vetting import review
-from tests.conftest import Partner, Service
+from accredit.vetting.changes import customer_changed
+from accredit.vetting.review import store as review
+from accredit.vetting.store import REVIEW_CHANNEL
+from tests.conftest import DEADLINE, Partner, Service
 
 EDUCATION, GCC, STATE_OWNED = "Education", "GovernmentCommunityCloud", "StateOwnedEntity"
 REASONS = {EDUCATION: "Not an Education Customer", GCC: "Not a Government Customer"}
@@ -134,6 +136,34 @@ def machine(service: Service) -> type[RuleBasedStateMachine]:
             one.status = "Approved" if approve else "Denied"
             one.reason = f"{reason} - After Review" if reason and one.requests > 1 else reason
             self.transitions[customer] += 1
+
+        @precondition(lambda self: any(one.status == "Approved" for one in self.model.values()))
+        @rule(data=st.data(), still=st.booleans())
+        def vet_again(self, data: st.DataObject, still: bool) -> None:
+            approved = [key for key, one in self.model.items() if one.status == "Approved"]
+            customer, qualification = data.draw(st.sampled_from(approved))
+            asyncio.run(self.change(customer, qualification))
+            reason = None if still else REASONS[qualification]
+            asyncio.run(self.decide(customer, qualification, reason))
+            if not still:
+                one = self.model[customer, qualification]
+                one.status, one.reason = "Denied", reason
+                self.transitions[customer] += 1
+
+        async def change(self, customer: UUID, qualification: str) -> None:
+            """Change the customer, as its feature does, and wait until a person is asked about what is Approved."""
+            async with await psycopg.AsyncConnection.connect(service.database_url, autocommit=True) as connection:
+                await connection.execute(f"LISTEN {REVIEW_CHANNEL}")  # type: ignore[arg-type]
+                async with connection.transaction():
+                    name = "UPDATE customers SET company_name = %s WHERE id = %s"
+                    await connection.execute(name, (str(uuid4()), customer))
+                    await customer_changed(connection, customer)
+                    query = "SELECT id FROM qualifications WHERE customer_id = %s AND qualification = %s"
+                    ((case,),) = await (await connection.execute(query, (customer, qualification))).fetchall()
+                async for notice in connection.notifies(timeout=DEADLINE):
+                    if notice.payload == f"{case} opened":
+                        return
+            raise TimeoutError("nobody is asked")
 
         async def decide(self, customer: UUID, qualification: str, reason: str | None) -> None:
             async with await psycopg.AsyncConnection.connect(service.database_url) as connection:

@@ -25,9 +25,10 @@ from accredit.partners import seed
 from accredit.qualifications.models import Qualification, QualificationUpdate
 from accredit.qualifications.store import QualificationStore, Submission
 from accredit.settings import Settings
-from accredit.vetting import evidence, queue, review, worker
+from accredit.vetting import evidence, queue, worker
 from accredit.vetting.models import Case, Evidence
 from accredit.vetting.queue import CaseReference
+from accredit.vetting.review import store as review
 from accredit.vetting.store import DECIDED_CHANNEL
 from accredit.vetting.worker import Vetting
 from accredit.wire.answers import Answer
@@ -96,7 +97,9 @@ class Office:
         return self.rows(query, [id for id, _ in references], [number for _, number in references])  # type: ignore[return-value]
 
     def audit_records(self, customer: UUID) -> int:
-        ((count,),) = self.rows("SELECT count(*) FROM audit_records WHERE customer_id = %s", customer)
+        """How many there are of the customer's qualifications."""
+        query = "SELECT count(*) FROM audit_records WHERE customer_id = %s AND operation_type <> 'add_customer'"
+        ((count,),) = self.rows(query, customer)
         return count
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from litestar import Litestar
 from litestar.types import ASGIApp
@@ -26,6 +27,7 @@ from accredit.qualifications import api as qualifications
 from accredit.qualifications.store import QualificationStore
 from accredit.settings import Settings
 from accredit.validations import api as validations
+from accredit.vetting.review import api as reviews
 from accredit.wire import openapi
 from accredit.wire.middleware import EXCEPTION_HANDLERS, WireMiddleware
 
@@ -40,6 +42,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     identity = TokenGate(
         TokenVerifier(issuers, settings.audiences, directory.is_partner, authority),
         require_mfa=settings.require_mfa,
+        reviewer_tenants=settings.reviewer_tenants,
     )
     limiter = Limiter(pool, customer=settings.rate_limit_customer, partner=settings.rate_limit_partner, timeout=timeout)
     gate = LimitedGate(identity, limiter)
@@ -47,7 +50,13 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     key = ServiceKey(pool, "continuation_tokens", timeout=timeout)
     lookup = TxtLookup(settings.dns_servers, timeout=settings.dns_timeout)
     document = openapi.document(
-        [*customers.OPERATIONS, *qualifications.OPERATIONS, *validations.OPERATIONS, *audit.OPERATIONS]
+        [
+            *customers.OPERATIONS,
+            *qualifications.OPERATIONS,
+            *validations.OPERATIONS,
+            *reviews.OPERATIONS,
+            *audit.OPERATIONS,
+        ]
     )
     describe_operations(document)
     if authority:
@@ -63,6 +72,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
             *customers.routes(gate, pool, key, lookup, timeout=timeout),
             *qualifications.routes(gate, store),
             *validations.routes(gate, pool, timeout=timeout),
+            *reviews.routes(gate, pool, key, claim_for=timedelta(minutes=settings.review_claim), timeout=timeout),
             *audit.routes(gate, pool, key, timeout=timeout),
             *operations.routes(pool, document),
             *(authority_routes(authority, directory) if authority else []),

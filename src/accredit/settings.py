@@ -6,6 +6,7 @@ The table in ``docs/settings.md`` is made from this class; a test keeps the two 
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -87,6 +88,29 @@ class Settings(BaseSettings):
         le=100,
         description="How alike (0 to 100) a company's name and a validation code's organization must be "
         "for a government qualification to be approved without a person.",
+    )
+    review_deadline: float = Field(
+        48.0,
+        gt=0,
+        le=8760,
+        description="Hours that people have for a case that is referred to them, until it is escalated.",
+    )
+    review_claim: float = Field(
+        60.0, gt=0, le=10080, description="Minutes for which a reviewer's claim keeps a case from other reviewers."
+    )
+    reviewer_tenants: Annotated[list[UUID] | None, NoDecode, BeforeValidator(_split)] = Field(
+        None,
+        description="Tenants whose users may be reviewers by the role `Reviewer`, separated by commas. Absent: every "
+        "partner's where the local authority made the token, nobody's otherwise.",
+    )
+    revetting_days: int = Field(
+        180,
+        ge=0,
+        le=3650,
+        description="Days after which an Approved qualification is vetted again; 0: never for its age.",
+    )
+    revetting_batch: int = Field(
+        1000, ge=1, le=100_000, description="Most qualifications that are queued for another look in a minute."
     )
     worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
     job_timeout: float = Field(

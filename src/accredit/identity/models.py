@@ -5,13 +5,15 @@ from typing import Protocol
 from uuid import UUID
 
 WRITER_ROLES = frozenset({"AdminAgent", "SalesAgent"})
+REVIEWER = "Reviewer"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The partner, application and (for an App+User token) user behind a request.
 
-    ``expires_at`` is the token's ``exp`` in seconds since the epoch.
+    ``expires_at`` is the token's ``exp`` in seconds since the epoch. ``local``: the local authority made the token, so
+    the roles are those that the operator gave; otherwise they are those that the partner's own tenant gave.
     """
 
     partner_id: UUID
@@ -22,6 +24,7 @@ class Caller:
     mfa: bool
     roles: frozenset[str]
     expires_at: float
+    local: bool = False
 
     @property
     def may_write(self) -> bool:

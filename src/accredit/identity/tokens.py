@@ -87,6 +87,7 @@ class TokenVerifier:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._authority = authority
         self._sources = [issuers] if authority is None else [authority, issuers]
         self._audiences = frozenset(_audience(one) for one in audiences)
         self._is_registered = is_registered
@@ -112,7 +113,7 @@ class TokenVerifier:
         What ``is_registered`` raises passes through.
         """
         token = _bearer_token(authorization)
-        claims = await self._verified_claims(token)
+        claims, local = await self._verified_claims(token)
         now = self._clock()
         if now >= claims.exp + LEEWAY:
             raise _refusal("The token has expired.")
@@ -121,7 +122,7 @@ class TokenVerifier:
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if self._audiences.isdisjoint(_audience(one) for one in audiences):
             raise _refusal("The token is for another audience.", WRONG_AUDIENCE)
-        caller = _caller(claims)
+        caller = _caller(claims, local=local)
         if not await self._is_registered(caller.partner_id):
             raise _refusal("The token's tenant is not a registered partner.")
         self._remember(_digest(authorization), caller, min(now + _REMEMBERED_SECONDS, claims.exp + LEEWAY))
@@ -132,8 +133,11 @@ class TokenVerifier:
         if len(self._remembered) > _REMEMBERED_TOKENS:
             self._remembered.popitem(last=False)
 
-    async def _verified_claims(self, token: str) -> _Claims:
-        """The claims of a token that a trusted issuer signed; their dates and meaning are not checked yet."""
+    async def _verified_claims(self, token: str) -> tuple[_Claims, bool]:
+        """The claims of a token that a trusted issuer signed, and whether that is the local authority.
+
+        Their dates and meaning are not checked yet.
+        """
         try:
             unverified = _JWS.decode_complete(token, options={"verify_signature": False})
             header: dict[str, Any] = unverified["header"]
@@ -147,18 +151,18 @@ class TokenVerifier:
             raise _refusal("The token asks for extensions that are not supported.")
         if parse_guid(claims.tid) is None:
             raise _refusal("The token's tid is not a GUID.")
-        key = await self._key(claims.iss, claims.tid, header.get("kid"))
+        key, source = await self._key(claims.iss, claims.tid, header.get("kid"))
         try:
             _JWS.decode_complete(token, key, algorithms=[ALGORITHM])
         except jwt.PyJWTError:
             raise _refusal("The token's signature is wrong.") from None
-        return claims
+        return claims, source is self._authority
 
-    async def _key(self, issuer: str, tenant: str, key_id: str | None) -> RSAPublicKey:
+    async def _key(self, issuer: str, tenant: str, key_id: str | None) -> tuple[RSAPublicKey, KeySource]:
         if key_id is not None:
             for source in self._sources:
                 if (key := await source.key(issuer, tenant, key_id)) is not None:
-                    return key
+                    return key, source
         raise _refusal("The token is not signed by a key of a trusted issuer.")
 
 
@@ -172,7 +176,7 @@ def _bearer_token(authorization: str | None) -> str:
     return match[1]
 
 
-def _caller(claims: _Claims) -> Caller:
+def _caller(claims: _Claims, *, local: bool) -> Caller:
     """What the claims say, by contract section 2. Raises ``ApiError`` (401) if they name nobody."""
     if claims.scp is not None:
         scopes = claims.scp.split() if isinstance(claims.scp, str) else claims.scp
@@ -195,6 +199,7 @@ def _caller(claims: _Claims) -> Caller:
         mfa="mfa" in (claims.amr or ()),
         roles=frozenset(claims.roles or ()),
         expires_at=claims.exp,
+        local=local,
     )
 
 

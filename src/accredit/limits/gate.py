@@ -13,7 +13,7 @@ from accredit.wire.exchange import Exchange
 class Identity(Protocol):
     """Tells who is calling, and whether they may. Raises ``ApiError`` (401, 403, 503)."""
 
-    async def admit(self, exchange: Exchange, *, writes: bool) -> Caller: ...
+    async def admit(self, exchange: Exchange, *, writes: bool, role: str | None) -> Caller: ...
 
 
 class LimitedGate:
@@ -23,9 +23,11 @@ class LimitedGate:
         self._identity = identity
         self._limiter = limiter
 
-    async def admit(self, exchange: Exchange, *, writes: bool, customer_id: UUID | None) -> Caller:
+    async def admit(
+        self, exchange: Exchange, *, writes: bool, customer_id: UUID | None, role: str | None = None
+    ) -> Caller:
         """The caller. Raises ``ApiError`` as ``identity`` does, and 429."""
-        caller = await self._identity.admit(exchange, writes=writes)
+        caller = await self._identity.admit(exchange, writes=writes, role=role)
         try:
             await self._limiter.admit(caller.partner_id, customer_id)
         except RateLimitedError as error:

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from accredit.database import migrate
 from accredit.database.pool import Pool
 from accredit.operations.page import render
+from accredit.vetting.review import store as review
 from accredit.wire.exchange import JSON
 
 HEARTBEAT_SECONDS = 15
@@ -20,6 +21,16 @@ HEARTBEAT_SECONDS = 15
 
 IN_REVIEW = Gauge("accredit_qualifications_in_review", "Qualifications in review.", ["referred"])
 QUEUE = Gauge("accredit_jobs", "Vetting jobs in the queue.", ["status"])
+REVIEW_CASES = Gauge("accredit_review_cases", "Open review cases.", ["qualification", "kind"])
+REVIEW_CLAIMED = Gauge(
+    "accredit_review_cases_claimed", "Open review cases that are claimed.", ["qualification", "kind"]
+)
+REVIEW_OVERDUE = Gauge(
+    "accredit_review_cases_overdue", "Open review cases past their deadline.", ["qualification", "kind"]
+)
+REVIEW_AGE = Gauge(
+    "accredit_review_age_seconds", "Seconds that open review cases have waited.", ["qualification", "kind", "which"]
+)
 
 _READY = """
 SELECT (SELECT version_num FROM alembic_version),
@@ -65,17 +76,25 @@ def routes(pool: Pool, document: dict[str, Any]) -> list[HTTPRouteHandler]:
     @get("/metrics", name="Metrics")
     async def metrics() -> ASGIResponse:
         """The metrics of this process and of the queue, for Prometheus."""
-        IN_REVIEW.clear()
-        QUEUE.clear()
+        for gauge in (IN_REVIEW, QUEUE, REVIEW_CASES, REVIEW_CLAIMED, REVIEW_OVERDUE, REVIEW_AGE):
+            gauge.clear()
         # Without the database the process's own metrics are worth the more.
         with suppress(psycopg.OperationalError):
             async with pool.connection(2) as connection:
                 in_review = await (await connection.execute(_IN_REVIEW)).fetchall()
                 queue = await (await connection.execute(_QUEUE)).fetchall()
+                reviews = await review.queue_state(connection)
             for referred, count in in_review:
                 IN_REVIEW.labels(str(referred).lower()).set(count)
             for status, count in queue:
                 QUEUE.labels(status).set(count)
+            for one in reviews:
+                labels = (one.qualification, one.kind)
+                REVIEW_CASES.labels(*labels).set(one.cases)
+                REVIEW_CLAIMED.labels(*labels).set(one.claimed)
+                REVIEW_OVERDUE.labels(*labels).set(one.overdue)
+                REVIEW_AGE.labels(*labels, "oldest").set(one.oldest_seconds)
+                REVIEW_AGE.labels(*labels, "median").set(one.median_seconds)
         return ASGIResponse(body=generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @get("/openapi.json", name="OpenAPI")

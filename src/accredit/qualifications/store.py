@@ -77,7 +77,7 @@ SET vetting_status = excluded.vetting_status, vetting_reason = excluded.vetting_
     request_number = excluded.request_number, requested_at = excluded.requested_at,
     requested_by = excluded.requested_by, application_id = excluded.application_id,
     education_segment = excluded.education_segment, website = excluded.website,
-    validation_id = excluded.validation_id
+    validation_id = excluded.validation_id, vetted_at = NULL, revetting_queued_at = NULL
 """
 
 

@@ -11,7 +11,11 @@ from pgqueuer.adapters.persistence.queries import Queries
 from accredit.database.pool import Connection
 
 VET = "vet"
-"""The entrypoint of vetting jobs."""
+"""The entrypoint of jobs whose cases are in review."""
+REVET = "revet"
+"""The entrypoint of jobs whose cases are to be looked at again: in review, or Approved."""
+IN_THEIR_TURN = -1
+"""The priority of jobs that wait until there are no others."""
 
 
 class WorkerDriver(PsycopgDriver):
@@ -38,9 +42,11 @@ CaseReference = tuple[UUID, int]
 _BUILDERS = (QueryBuilderEnvironment(), QueryQueueBuilder(), QuerySchedulerBuilder())
 
 
-async def enqueue(connection: Connection, cases: Sequence[CaseReference]) -> None:
+async def enqueue(
+    connection: Connection, cases: Sequence[CaseReference], *, entrypoint: str = VET, priority: int = 0
+) -> None:
     """Queue ``cases`` as one job, which appears with the commit of the transaction that is open."""
-    await Queries(PsycopgDriver(connection), *_BUILDERS).enqueue(VET, encode(cases))
+    await Queries(PsycopgDriver(connection), *_BUILDERS).enqueue(entrypoint, encode(cases), priority)
 
 
 def enqueue_statement() -> str:

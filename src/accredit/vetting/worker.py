@@ -12,14 +12,14 @@ import functools
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 import structlog
 from pgqueuer import PgQueuer
-from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
+from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor, EntrypointExecutorParameters
 from pgqueuer.models import Job, Schedule
 from prometheus_client import Counter, Histogram, start_http_server
 from uuid_utils.compat import uuid7
@@ -28,25 +28,33 @@ from accredit.database import idempotency
 from accredit.database.group_commit import GroupCommit
 from accredit.database.pool import Connection, Pool, create_pool, transact
 from accredit.limits import store as limits
-from accredit.qualifications.models import QualificationState
+from accredit.qualifications.models import QualificationState, VettingStatus
 from accredit.settings import Settings
-from accredit.vetting import policy, queue, store
+from accredit.vetting import policy, queue, schedule, store
 from accredit.vetting.evidence import gather
-from accredit.vetting.models import Case
+from accredit.vetting.models import Decision, Evidence, Found, Outcome
 from accredit.vetting.policy import Thresholds
 from accredit.vetting.queue import CaseReference, WorkerDriver
-from accredit.vetting.store import Verdict
+from accredit.vetting.revetting import reconsider, subject_of
+from accredit.vetting.store import Cause, Pending, Verdict
 
 log = structlog.get_logger("accredit.vetting")
 
 DECIDED_BY = "policy"
-DECISIONS = Counter("accredit_decisions", "Decisions of the policy.", ["qualification", "outcome"])
+DECISIONS = Counter("accredit_decisions", "Decisions of the policy.", ["qualification", "outcome", "cause"])
+ESCALATIONS = Counter("accredit_review_escalations", "Review cases that went past their deadline.")
 JOB_SECONDS = Histogram("accredit_job_seconds", "Seconds from taking a job to its last verdict's commit.")
 
 _MOST_ATTEMPTS = 8
 _HEARTBEAT_SECONDS = 2.0
 _RECONNECT_SECONDS = 0.2
 _LONGEST_RECONNECT_SECONDS = 5.0
+_LONGEST_UNDECIDED = timedelta(hours=1)
+_UNDECIDED = Decision(
+    Outcome.REFER,
+    "vetting.undecided",
+    "Looking at the case failed again and again, so the policy has not decided it: an operator finds why in the log.",
+)
 
 _BEAT = """
 INSERT INTO workers (id, host) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET seen_at = now()
@@ -55,14 +63,16 @@ _FORGET = "DELETE FROM workers WHERE id = %s OR seen_at < now() - interval '1 da
 
 
 class Vetting:
-    """Decides the cases of jobs."""
+    """Decides the cases of jobs, and does what falls due."""
 
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
+        self._settings = settings
         self._timeout = settings.database_timeout
         self._thresholds = Thresholds(settings.name_match_threshold)
+        self._review_within = timedelta(hours=settings.review_deadline)
         # Jobs that run at the same time read together as they commit together.
-        self._reads: GroupCommit[CaseReference, Case | None] = GroupCommit(self._load, most=settings.write_batch)
+        self._reads: GroupCommit[CaseReference, Pending | None] = GroupCommit(self._load, most=settings.write_batch)
         self._commits: GroupCommit[Verdict, QualificationState | None] = GroupCommit(
             self._record, most=settings.write_batch
         )
@@ -72,7 +82,20 @@ class Vetting:
 
         Of several, those that fail are queued again one by one; a single one that fails raises.
         """
-        results = await asyncio.gather(*map(self._decide, references), return_exceptions=True)
+        await self._each(references, self._decide, queue.VET)
+
+    async def revet(self, references: Sequence[CaseReference]) -> None:
+        """Look again at cases: decide those in review, and see whether those Approved still hold. Fails as ``vet``."""
+        await self._each(references, self._decide_again, queue.REVET, queue.IN_THEIR_TURN)
+
+    async def _each(
+        self,
+        references: Sequence[CaseReference],
+        decide: Callable[[CaseReference], Awaitable[None]],
+        entrypoint: str,
+        priority: int = 0,
+    ) -> None:
+        results = await asyncio.gather(*map(decide, references), return_exceptions=True)
         failed = [(one, error) for one, error in zip(references, results, strict=True) if isinstance(error, Exception)]
         if not failed:
             return
@@ -83,7 +106,7 @@ class Vetting:
 
         async def requeue(connection: Connection) -> None:
             for reference, _ in failed:
-                await queue.enqueue(connection, [reference])
+                await queue.enqueue(connection, [reference], entrypoint=entrypoint, priority=priority)
 
         await transact(self._pool, requeue, timeout=self._timeout)
 
@@ -96,32 +119,89 @@ class Vetting:
 
         await transact(self._pool, delete, timeout=self._timeout)
 
+    async def queue_due(self) -> None:
+        """Queue what is due for another look."""
+        days, most = self._settings.revetting_days, self._settings.revetting_batch
+        work = functools.partial(schedule.queue_due, days=days, most=most)
+        count = await transact(self._pool, work, timeout=self._timeout)
+        if count:
+            log.info("re-vetting", cases=count)
+
+    async def escalate(self) -> None:
+        """Tell of the review cases that are past their deadline, and hand over what the policy cannot decide."""
+        for case in await transact(self._pool, schedule.escalate_overdue, timeout=self._timeout):
+            ESCALATIONS.inc()
+            log.warning("review overdue", case=str(case))
+        work = functools.partial(schedule.undecided, after=_LONGEST_UNDECIDED, most=self._settings.revetting_batch)
+        for reference in await transact(self._pool, work, timeout=self._timeout):
+            pending = await self._reads.submit(reference)
+            if pending is not None and pending.status is VettingStatus.IN_REVIEW:
+                await self._commit(pending, Cause.REQUEST, _UNDECIDED, ())
+
     async def _decide(self, reference: CaseReference) -> None:
-        case = await self._reads.submit(reference)
-        if case is None:
+        pending = await self._reads.submit(reference)
+        if pending is not None and pending.status is VettingStatus.IN_REVIEW:
+            await self._decide_request(pending)
+
+    async def _decide_again(self, reference: CaseReference) -> None:
+        pending = await self._reads.submit(reference)
+        if pending is None:
             return
+        if pending.status is VettingStatus.IN_REVIEW:
+            await self._decide_request(pending)
+            return
+        case = pending.case
+        approval = await store.approval(self._pool, case, timeout=self._timeout)
         evidence = gather(case)
-        decision = policy.decide(case.qualification, evidence, self._thresholds)
-        verdict = Verdict(case.qualification_id, case.request_number, decision, list(evidence.values()), DECIDED_BY)
+        decision = reconsider(
+            case.qualification,
+            approval,
+            policy.decide(case.qualification, evidence, self._thresholds),
+            subject=subject_of(case),
+            complete=all(one.outcome is not Found.UNAVAILABLE for one in evidence.values()),
+        )
+        if decision is not None:
+            await self._commit(pending, Cause.REVETTING, decision, list(evidence.values()))
+
+    async def _decide_request(self, pending: Pending) -> None:
+        evidence = gather(pending.case)
+        decision = policy.decide(pending.case.qualification, evidence, self._thresholds)
+        await self._commit(pending, Cause.REQUEST, decision, list(evidence.values()))
+
+    async def _commit(self, pending: Pending, cause: Cause, decision: Decision, evidence: Sequence[Evidence]) -> None:
+        case = pending.case
+        verdict = Verdict(
+            qualification_id=case.qualification_id,
+            request_number=case.request_number,
+            facts_version=pending.facts_version,
+            vetted_at=pending.read_at,
+            cause=cause,
+            decision=decision,
+            evidence=evidence,
+            subject=subject_of(case),
+            decided_by=DECIDED_BY,
+        )
         if await self._commits.submit(verdict) is None:
             return
-        DECISIONS.labels(case.qualification, decision.outcome).inc()
+        DECISIONS.labels(case.qualification, decision.outcome, cause).inc()
         log.info(
             "decided",
             case=str(case.qualification_id),
             customer=str(case.customer_id),
             qualification=case.qualification,
+            cause=cause,
             outcome=decision.outcome,
             rule=decision.rule,
         )
 
-    async def _load(self, references: list[CaseReference]) -> list[Case | None]:
-        cases = await store.load(self._pool, references, timeout=self._timeout)
-        found = {(case.qualification_id, case.request_number): case for case in cases}
+    async def _load(self, references: list[CaseReference]) -> list[Pending | None]:
+        pending = await store.load(self._pool, references, timeout=self._timeout)
+        found = {(one.case.qualification_id, one.case.request_number): one for one in pending}
         return [found.get(reference) for reference in references]
 
     async def _record(self, verdicts: list[Verdict]) -> list[QualificationState | None]:
-        return await transact(self._pool, functools.partial(store.record, verdicts=verdicts), timeout=self._timeout)
+        work = functools.partial(store.record, verdicts=verdicts, review_within=self._review_within)
+        return await transact(self._pool, work, timeout=self._timeout)
 
 
 async def run(settings: Settings, database_url: str) -> None:
@@ -169,20 +249,32 @@ async def _connect(database_url: str) -> Connection:
 
 
 async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: asyncio.Event) -> None:
-    @pgq.entrypoint(
-        queue.VET,
-        on_failure="hold",
-        executor_factory=lambda parameters: DatabaseRetryEntrypointExecutor(
+    def executor(parameters: EntrypointExecutorParameters) -> DatabaseRetryEntrypointExecutor:
+        return DatabaseRetryEntrypointExecutor(
             parameters, max_attempts=_MOST_ATTEMPTS, initial_delay=timedelta(seconds=1)
-        ),
-    )
+        )
+
+    @pgq.entrypoint(queue.VET, on_failure="hold", executor_factory=executor)
     async def vet(job: Job) -> None:
         with JOB_SECONDS.time():
             await vetting.vet(queue.decode(job.payload))
 
+    @pgq.entrypoint(queue.REVET, on_failure="hold", executor_factory=executor)
+    async def revet(job: Job) -> None:
+        with JOB_SECONDS.time():
+            await vetting.revet(queue.decode(job.payload))
+
     @pgq.schedule("purge", "17 * * * *")
     async def purge(_: Schedule) -> None:
         await vetting.purge()
+
+    @pgq.schedule("queue_due_revettings", "* * * * *")
+    async def queue_due(_: Schedule) -> None:
+        await vetting.queue_due()
+
+    @pgq.schedule("escalate_reviews", "* * * * *")
+    async def escalate(_: Schedule) -> None:
+        await vetting.escalate()
 
     async def stop_queue() -> None:
         await stop.wait()

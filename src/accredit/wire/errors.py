@@ -58,6 +58,10 @@ REGISTRATION_NUMBER_REQUIRED = ErrorKind(400, "600049", "the organization regist
 REGISTRATION_NUMBER_MALFORMED = ErrorKind(400, "600050", "the organization registration number has a wrong form")
 PHONE_NUMBER_REQUIRED = ErrorKind(400, "600051", "the phone number is missing")
 
+NO_SUCH_CASE = ErrorKind(404, "700101", "there is no such review case")
+CASE_CLOSED = ErrorKind(409, "700102", "the review case is closed: there is nothing to claim or decide")
+CASE_CLAIMED = ErrorKind(409, "700103", "another reviewer has claimed the review case")
+
 NOT_A_SANDBOX = ErrorKind(403, "700007", "customers can be deleted by sandbox partners only")
 
 NO_SUCH_PATH = ErrorKind(404, "1000", "no such path")

@@ -56,7 +56,7 @@ class WireMiddleware:
             await send(message)
 
         path = scope["path"]
-        if error is None and path.startswith("/v1/"):
+        if error is None and path.startswith(("/v1/", "/review/v1/")):
             error = exchange.check_v1()
         try:
             if error is not None:

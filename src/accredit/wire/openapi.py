@@ -111,7 +111,7 @@ def _operation(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "description": "App+User tokens only." if operation.writes else "App+User and app-only tokens.",
+        "description": _credentials(operation),
         "tags": [operation.tag],
         "parameters": [
             *([_parameter(CUSTOMER_ID, "path")] if "{customer_id}" in operation.path else []),
@@ -133,6 +133,12 @@ def _operation(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     return entry
 
 
+def _credentials(operation: Operation) -> str:
+    if operation.role:
+        return f"App+User tokens of users with the role `{operation.role}` only."
+    return "App+User tokens only." if operation.writes else "App+User and app-only tokens."
+
+
 def _parameter(one: Parameter, where: str) -> dict[str, Any]:
     return {
         "name": one.name,
@@ -146,7 +152,7 @@ def _parameter(one: Parameter, where: str) -> dict[str, Any]:
 def _responses(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> dict[str, Any]:
     by_status: dict[int, list[ErrorKind]] = defaultdict(list)
     kinds = [*operation.errors, *_COMMON_ERRORS]
-    kinds += _WRITE_ERRORS if operation.writes else ()
+    kinds += _WRITE_ERRORS if operation.writes or operation.role else ()
     kinds += _BODY_ERRORS if operation.body is not None else ()
     for kind in dict.fromkeys(kinds):
         by_status[kind.status].append(kind)
@@ -155,6 +161,10 @@ def _responses(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> di
     success["headers"]["isMfaCompliant"] = _header(
         {"type": "string", "enum": ["true", "false"]}, "Where `ValidateMfa: true` asked for it."
     )
+    if operation.etag:
+        success["headers"]["ETag"] = _header(_TEXT, "The ETag of what is answered, for `If-Match`.") | {
+            "required": True
+        }
     errors = {
         str(status): _response(
             "\n".join(f"- `{kind.code}`: {kind.when}." for kind in by_status[status]),

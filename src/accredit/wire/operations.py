@@ -41,7 +41,8 @@ class Operation:
 
     ``path`` names its parameters in braces: ``{customer_id}``, and those of ``path_parameters``. ``answers`` is
     ``None`` where success has no body. ``app_only``: a POST that changes nothing, which app-only tokens may therefore
-    call. ``if_match``: the header is required.
+    call. ``if_match``: the header is required. ``role``: only users with this role may call it, reads too.
+    ``etag``: success carries the header ``ETag``.
     """
 
     id: str
@@ -58,6 +59,8 @@ class Operation:
     errors: tuple[ErrorKind, ...] = ()
     app_only: bool = False
     if_match: bool = False
+    role: str | None = None
+    etag: bool = False
 
     @property
     def writes(self) -> bool:
@@ -108,7 +111,9 @@ class Call:
 class Gate(Protocol):
     """Tells who is calling, and whether they may. Raises ``ApiError`` (401, 403, 503)."""
 
-    async def admit(self, exchange: Exchange, *, writes: bool, customer_id: UUID | None) -> Caller: ...
+    async def admit(
+        self, exchange: Exchange, *, writes: bool, customer_id: UUID | None, role: str | None = None
+    ) -> Caller: ...
 
 
 Run = Callable[[Call], Awaitable[Answer]]
@@ -122,7 +127,7 @@ def route(operation: Operation, gate: Gate, run: Run) -> HTTPRouteHandler:
         exchange: Exchange = request.scope["state"]["exchange"]
         try:
             customer_id = parse_guid(request.scope["path_params"].get("customer_id", ""))
-            caller = await gate.admit(exchange, writes=operation.writes, customer_id=customer_id)
+            caller = await gate.admit(exchange, writes=operation.writes, customer_id=customer_id, role=operation.role)
             body = await read_body(request, exchange.headers.get("content-length")) if takes_body else b""
             answer = await run(Call(operation, caller, exchange, request, customer_id, body))
         except ApiError as error:
