@@ -14,12 +14,13 @@ from azure.core.tracing.decorator import distributed_trace
 from accredit.client import _reconcile as reconcile
 from accredit.client import _requests as requests
 from accredit.client._exchange import Sender
+from accredit.client._limits import LimitPolicy
 from accredit.client._policies import INSTRUMENTATION, TokenPolicy, policies
 from accredit.client._polling import Pace, QualificationPolling, Update
 from accredit.client._requests import Id
 from accredit.client._retry import RetryPolicy
 from accredit.client._settings import CONNECTION_TIMEOUT, GLOBAL_ENDPOINT, READ_TIMEOUT, Endpoint
-from accredit.client._transport import default_transport
+from accredit.client._transport import Transport
 from accredit.client.errors import ConflictError
 from accredit.client.models import (
     Address,
@@ -86,11 +87,12 @@ class PartnerCenterClient:
         where = Endpoint.of(endpoint)
         kept = {name: options.pop(name) for name in ("logging_enable", "user_agent", "proxies") if name in options}
         self._pipeline: Pipeline[Any, Any] = Pipeline(
-            transport or default_transport(connection_timeout=connection_timeout, read_timeout=read_timeout),
+            transport or Transport(connection_timeout=connection_timeout, read_timeout=read_timeout),
             policies(
                 where,
                 retry=retry_policy or RetryPolicy(**options),
                 token=TokenPolicy(credential, tuple(credential_scopes or (where.default_scope,)), where),
+                limit=LimitPolicy(),
                 application=application,
                 locale=locale,
                 **kept,

@@ -68,9 +68,10 @@ class RefreshTokenGrant:
         return Granted(access, rotated)
 
 
-def token_policies(authority: Endpoint, retry: Any) -> list[Any]:
+def token_policies(authority: Endpoint, *, retry: Any, limit: Any) -> list[Any]:
     """The policies of a pipeline to the authority: nothing is logged, since all of it is secret."""
-    return [UserAgentPolicy(SDK_VERSION), ProxyPolicy(proxies=environment_proxies(authority)), retry, ContentPolicy()]
+    proxies = ProxyPolicy(proxies=environment_proxies(authority))
+    return [UserAgentPolicy(SDK_VERSION), proxies, retry, ContentPolicy(), limit]
 
 
 def _refusal(answer: Any) -> str:

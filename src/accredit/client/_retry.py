@@ -4,26 +4,20 @@ azure-core's own policy does not fit: it does not repeat a POST that nobody answ
 safe), counts the date in ``Retry-After`` from this machine's clock, waits past the call's time limit, has no jitter.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceRequestError,
-    ServiceResponseTimeoutError,
-)
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy, HTTPPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest, HttpResponse
 
+from accredit.client._limits import ATTEMPT_SECONDS, SENT
 from accredit.client._requests import REQUEST_ID
 from accredit.client._responses import retry_after
-from accredit.client._transport import TimeLimit
 from accredit.client.errors import OutcomeUnknownError
 
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -82,10 +76,11 @@ class Attempts:
         self._faults = 0
         self._began: datetime | None = None
         self.unanswered_since: datetime | None = None
-        """When the first attempt was sent whose outcome is unknown, by this machine's clock."""
+        """When the first attempt was sent whose outcome is unknown, by this machine's clock: nobody answered, or a 5xx."""
         self.count = 0
         self._request = request.http_request
-        request.context[_ATTEMPTS] = self
+        self._context = request.context
+        self._context[_ATTEMPTS] = self
 
     @classmethod
     def of(cls, response: PipelineResponse[Any, Any]) -> "Attempts":
@@ -93,16 +88,19 @@ class Attempts:
         attempts: Attempts = response.context[_ATTEMPTS]
         return attempts
 
-    def begin(self, request: PipelineRequest[HttpRequest]) -> float:
-        """Count an attempt; return the seconds it may take."""
-        request.context["retry_count"] = self.count  # azure-core's tracing reads it
+    def begin(self) -> None:
+        """Count an attempt, and say how long it may take."""
+        self._context["retry_count"] = self.count  # azure-core's tracing reads it
+        self._context[ATTEMPT_SECONDS] = min(self._attempt_timeout, max(self._deadline - self._clock(), 0.001))
+        self._context[SENT] = False
         self.count += 1
         self._began = datetime.now(UTC)
-        return min(self._attempt_timeout, max(self._deadline - self._clock(), 0.001))
 
     def wait_after_error(self, error: AzureError) -> float | None:
         """Seconds to wait after nobody answered, or not so that it could be understood; ``None``: give up."""
-        if not isinstance(error, ServiceRequestError):  # which says that nothing was sent
+        if isinstance(error, ClientAuthenticationError):
+            return None
+        if self._context[SENT] and not isinstance(error, ServiceRequestError):  # which says that nothing was sent
             self.unanswered_since = self.unanswered_since or self._began
         return self._wait_after_fault(None)
 
@@ -120,17 +118,17 @@ class Attempts:
         told = wait + random.uniform(0, min(0.1 * wait, 5)) if wait >= 1 else max(wait, self._backoff())  # noqa: S311
         return self._if_in_time(told) if self._may_wait else None
 
-    def verdict(self, error: AzureError) -> AzureError:
-        """What to raise for the last error: of a write that was ever sent, that its outcome is unknown."""
+    def give_up(self, error: AzureError) -> NoReturn:
+        """Raise the last error; of a write that was ever sent, that its outcome is unknown."""
         request_id = self._request.headers.get(REQUEST_ID)
         if request_id is None or self.unanswered_since is None:
-            return error
-        what = f"{self._request.method} {self._request.url}"
-        return OutcomeUnknownError(
-            f"{what} was sent and not answered, so it may have been done: {error.message}",
+            raise error
+        raise OutcomeUnknownError(
+            f"{self._request.method} {self._request.url} was sent and not answered, so it may have been done: "
+            f"{error.message}",
             request_id=request_id,
             error=error,
-        )
+        ) from error
 
     def _wait_after_fault(self, told: float | None) -> float | None:
         self._faults += 1
@@ -171,20 +169,17 @@ class RetryPolicy(HTTPPolicy[HttpRequest, HttpResponse]):
         attempts = Attempts(self.options, request)
         transport: Any = request.context.transport
         while True:
-            limit = TimeLimit(attempts.begin(request))
+            attempts.begin()
             try:
-                with limit:
-                    response = self.next.send(request)
+                response = self.next.send(request)
+            except AzureError as error:
+                wait = attempts.wait_after_error(error)
+                if wait is None:
+                    attempts.give_up(error)
+            else:
                 wait = attempts.wait_after_answer(response.http_response)
                 if wait is None:
                     return response
-            except ClientAuthenticationError:
-                raise
-            except AzureError as error:
-                fault = limit.explain(error)
-                wait = attempts.wait_after_error(fault)
-                if wait is None:
-                    raise attempts.verdict(fault) from error.__cause__
             transport.sleep(wait)
 
 
@@ -200,22 +195,15 @@ class AsyncRetryPolicy(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         attempts = Attempts(self.options, request)
         transport: Any = request.context.transport
         while True:
-            seconds = attempts.begin(request)
+            attempts.begin()
             try:
-                async with asyncio.timeout(seconds):
-                    response = await self.next.send(request)
-                wait = attempts.wait_after_answer(response.http_response)
-                if wait is None:
-                    return response
-            except ClientAuthenticationError:
-                raise
-            except TimeoutError as error:
-                fault = ServiceResponseTimeoutError(f"no whole answer within {seconds:.3g} s", error=error)
-                wait = attempts.wait_after_error(fault)
-                if wait is None:
-                    raise attempts.verdict(fault) from error
+                response = await self.next.send(request)
             except AzureError as error:
                 wait = attempts.wait_after_error(error)
                 if wait is None:
-                    raise attempts.verdict(error) from error.__cause__
+                    attempts.give_up(error)
+            else:
+                wait = attempts.wait_after_answer(response.http_response)
+                if wait is None:
+                    return response
             await transport.sleep(wait)

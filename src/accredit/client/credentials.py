@@ -11,9 +11,10 @@ from typing import Any, Final, Self
 from azure.core.credentials import AccessToken
 from azure.core.pipeline import Pipeline
 
+from accredit.client._limits import LimitPolicy
 from accredit.client._oauth import RefreshTokenGrant, token_policies
 from accredit.client._retry import RetryPolicy
-from accredit.client._transport import default_transport
+from accredit.client._transport import Transport
 
 _A_DAY: Final = 24 * 3600
 
@@ -67,7 +68,8 @@ class RefreshTokenCredential:
         self._on_refresh_token = on_refresh_token
         self._lock = threading.Lock()
         self._pipeline: Pipeline[Any, Any] = Pipeline(
-            transport or default_transport(), token_policies(self._grant.authority, RetryPolicy(**options))
+            transport or Transport(),
+            token_policies(self._grant.authority, retry=RetryPolicy(**options), limit=LimitPolicy()),
         )
 
     def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:

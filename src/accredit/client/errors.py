@@ -45,8 +45,8 @@ class PartnerCenterError(HttpResponseError):
 
     ``code`` and ``description`` are Partner Center's: a code is text, also where the service writes a number, and empty
     where the answer has none. ``request_id`` and ``correlation_id`` are what support asks for. ``retry_after``: seconds
-    that the answer asks to wait, if it does. ``unanswered_since``: when an earlier attempt of the same call was sent
-    that nobody answered, by the service's clock, if there was one: the error may speak of what that attempt did.
+    that the answer asks to wait, if it does. ``unanswered_since``: when the first attempt of the call was sent that
+    nobody answered, or a 5xx other than 503, by the service's clock: what it asked for may have been done.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from azure.core.tracing.decorator_async import distributed_trace_async
 from accredit.client import _reconcile as reconcile
 from accredit.client import _requests as requests
 from accredit.client._exchange import AsyncSender
+from accredit.client._limits import AsyncLimitPolicy
 from accredit.client._policies import INSTRUMENTATION, AsyncTokenPolicy, policies
 from accredit.client._polling import AsyncQualificationPolling, Pace, Update
 from accredit.client._requests import Id
@@ -68,6 +69,7 @@ class PartnerCenterClient:
                 where,
                 retry=retry_policy or AsyncRetryPolicy(**options),
                 token=AsyncTokenPolicy(credential, tuple(credential_scopes or (where.default_scope,)), where),
+                limit=AsyncLimitPolicy(),
                 application=application,
                 locale=locale,
                 **kept,

@@ -8,6 +8,7 @@ from azure.core.credentials import AccessToken
 from azure.core.pipeline import AsyncPipeline
 
 from accredit.client import credentials
+from accredit.client._limits import AsyncLimitPolicy
 from accredit.client._oauth import RefreshTokenGrant, token_policies
 from accredit.client._retry import AsyncRetryPolicy
 from accredit.client.aio._transport import Transport
@@ -55,7 +56,8 @@ class RefreshTokenCredential:
         self._on_refresh_token = on_refresh_token
         self._lock = asyncio.Lock()
         self._pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
-            transport or Transport(), token_policies(self._grant.authority, AsyncRetryPolicy(**options))
+            transport or Transport(),
+            token_policies(self._grant.authority, retry=AsyncRetryPolicy(**options), limit=AsyncLimitPolicy()),
         )
 
     async def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
