@@ -1,20 +1,20 @@
 """``accredit review``: what the policy referred to a person, decided by one."""
 
-import asyncio
-import getpass
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from accredit.cli import exits
 from accredit.cli.options import DatabaseUrl, Home, server_extra, settings_from_flags
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from accredit.database.pool import Connection
     from accredit.vetting.review import CaseFile
 
@@ -37,6 +37,8 @@ def list_cases(
     """The cases in review, the longest waiting first."""
     with server_extra():
         from accredit.vetting import review
+    from rich.table import Table
+
     cases = _run(home, database_url, lambda connection: review.open_cases(connection, most=most))
     if as_json:
         _print_json(cases)
@@ -47,7 +49,7 @@ def list_cases(
         why = case.explanation or "not vetted yet"
         table.add_row(str(case.id), case.company_name, case.qualification, str(case.request_number), waiting, why)
     # Not cut to a terminal's width: a case's ID is there to be copied.
-    _console(width=None if Console().is_terminal else 240).print(table)
+    _console(wide=True).print(table)
 
 
 @app.command()
@@ -90,6 +92,8 @@ def deny(
 def _decide(
     case: UUID, reason: str | None, note: str | None, reviewer: str | None, home: Any, database_url: str | None
 ) -> None:
+    import getpass
+
     with server_extra():
         from accredit.vetting import review
     state = _run(
@@ -103,9 +107,11 @@ def _decide(
     typer.echo(f"{state.qualification} of customer {state.customer_id} is {state.vetting_status}{why}")
 
 
-def _run(home: Any, database_url: str | None, work: "Callable[[Connection], Awaitable[R]]") -> R:
+def _run(home: Any, database_url: str | None, work: Callable[[Connection], Awaitable[R]]) -> R:
     """Run ``work`` in one transaction on the database."""
     settings = settings_from_flags(home=home, database_url=database_url)
+    import asyncio
+
     with server_extra():
         import psycopg
 
@@ -125,9 +131,15 @@ def _run(home: Any, database_url: str | None, work: "Callable[[Connection], Awai
         exits.fail(exits.REFUSED, str(error))
 
 
-def _console(width: int | None = None) -> Console:
-    """A console that prints what it is given: a company may be called ``[/b]`` or ``:smile:``."""
-    return Console(width=width, markup=False, emoji=False)
+def _console(*, wide: bool = False) -> Console:
+    """A console that prints what it is given: a company may be called ``[/b]`` or ``:smile:``.
+
+    ``wide``: off a terminal, wider than one.
+    """
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal or not wide else Console(markup=False, emoji=False, width=240)
 
 
 def _print_json(value: Any) -> None:
@@ -136,8 +148,9 @@ def _print_json(value: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _print_case(case: "CaseFile") -> None:
+def _print_case(case: CaseFile) -> None:
     import msgspec
+    from rich.table import Table
 
     console = _console()
     table = Table(show_header=False, box=None)

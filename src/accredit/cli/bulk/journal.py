@@ -1,15 +1,16 @@
 """The journal of a bulk run, beside its file: what was sent under which ``MS-RequestId``, and what came of it.
 
-It is an SQLite database in WAL mode with ``synchronous=FULL``: a transaction is on the disk when its commit returns, and
-what a crash or a power failure cuts off is as if it had never been begun. A request's ID is committed before the request
-is sent, so whatever happens, it can only ever be sent again under the same ID.
+It is an SQLite database in WAL mode with ``synchronous=FULL``: a transaction is on the disk when its commit returns,
+and what a crash or a power failure cuts off is as if it had never been begun. A request's ID is committed before the
+request is sent, so whatever happens, it can only ever be sent again under the same ID.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 _APPLICATION_ID = 0x61636372  # "accr"
 _VERSION = 1
@@ -20,20 +21,24 @@ CREATE TABLE requests (
     request_id TEXT NOT NULL,
     customer TEXT NOT NULL,
     qualification TEXT NOT NULL,
+    begun_at REAL NOT NULL,
     state TEXT NOT NULL,
+    created TEXT,
     reason TEXT,
     correlation_id TEXT,
     error_code TEXT,
     error_description TEXT
 );
 """
-_BEGIN = "INSERT OR IGNORE INTO requests (line, request_id, customer, qualification, state) VALUES (?, ?, ?, ?, ?)"
+_COLUMNS = """
+    line, request_id, customer, qualification, begun_at, state, created, reason, correlation_id,
+    error_code, error_description
+"""
+_BEGIN = f"INSERT OR IGNORE INTO requests ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _FINISH = """
-UPDATE requests SET state = ?, reason = ?, correlation_id = coalesce(?, correlation_id),
-    error_code = ?, error_description = ?
+UPDATE requests SET state = ?, created = ?, reason = ?, correlation_id = ?, error_code = ?, error_description = ?
 WHERE line = ?
 """
-_COLUMNS = "line, request_id, customer, qualification, state, reason, correlation_id, error_code, error_description"
 
 
 class State(StrEnum):
@@ -52,7 +57,11 @@ class State(StrEnum):
 
 
 class JournalError(Exception):
-    """The journal cannot be used for this run; the message says why and what to do."""
+    """The journal cannot be read or written; the message says why."""
+
+
+class ForeignJournalError(JournalError):
+    """The journal is not of this run; the message says of what it is and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +76,19 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the journal knows of one line's update."""
+    """What the journal knows of one line's update.
+
+    ``begun_at``: when it was first about to be sent, in seconds since the epoch; ``created``: what the endpoint said of
+    when it was asked for, in ISO 8601.
+    """
 
     line: int
     request_id: str
     customer: str
     qualification: str
+    begun_at: float
     state: State = State.UNKNOWN
+    created: str | None = None
     reason: str | None = None
     correlation_id: str | None = None
     error_code: str | None = None
@@ -98,10 +113,10 @@ class Journal:
                 raise
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
-                raise JournalError(f"{path} is in use: another accredit is sending this file") from None
+                raise ForeignJournalError(f"{path} is in use: another accredit is sending this file") from None
             raise JournalError(f"cannot use the journal {path}: {error}") from None
         except sqlite3.DatabaseError as error:
-            raise JournalError(f"{path} is no journal: {error}. Move it away to begin anew") from None
+            raise ForeignJournalError(f"{path} is no journal: {error}. Move it away to begin anew") from None
 
     def _open(self, binding: Binding) -> bool:
         database = self._database
@@ -110,7 +125,7 @@ class Journal:
         fresh = database.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
         found = database.execute("PRAGMA application_id").fetchone()[0]
         if not fresh and found != _APPLICATION_ID:
-            raise JournalError(f"{self.path} is a database of something else. Move it away to begin anew")
+            raise ForeignJournalError(f"{self.path} is a database of something else. Move it away to begin anew")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
@@ -128,17 +143,17 @@ class Journal:
     def _check(self, binding: Binding) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version != _VERSION:
-            raise JournalError(f"{self.path} is of another version of accredit ({version}, not {_VERSION})")
+            raise ForeignJournalError(f"{self.path} is of another version of accredit ({version}, not {_VERSION})")
         was = Binding(*self._database.execute("SELECT sha256, updates, endpoint, tenant FROM run").fetchone())
         if was.sha256 != binding.sha256:
-            raise JournalError(
+            raise ForeignJournalError(
                 f"{self.path} is of another content of this file: the file was changed after a run was begun. Put it "
                 "back to go on with that run, or move the journal away to begin anew (what was sent then is sent again)"
             )
         if was.endpoint != binding.endpoint:
-            raise JournalError(f"{self.path} was begun at {was.endpoint}, not at {binding.endpoint}")
+            raise ForeignJournalError(f"{self.path} was begun at {was.endpoint}, not at {binding.endpoint}")
         if was.tenant != binding.tenant:
-            raise JournalError(f"{self.path} was begun by the partner {was.tenant}, not {binding.tenant}")
+            raise ForeignJournalError(f"{self.path} was begun by the partner {was.tenant}, not {binding.tenant}")
 
     def __enter__(self) -> "Journal":
         return self
@@ -146,17 +161,27 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def begin(self, entries: Iterable[Entry]) -> None:
-        """Commit that these are about to be sent. One that was begun before keeps its ID."""
-        rows = [(e.line, e.request_id, e.customer, e.qualification, State.UNKNOWN) for e in entries]
-        self._commit(_BEGIN, rows)
+    def commit(self, begun: Sequence[Entry], finished: Sequence[Entry]) -> None:
+        """Commit, in one transaction, that some are about to be sent, and what came of others.
 
-    def finish(self, entries: Iterable[Entry]) -> None:
-        """Commit what came of these."""
-        self._commit(
-            _FINISH,
-            [(e.state, e.reason, e.correlation_id, e.error_code, e.error_description, e.line) for e in entries],
-        )
+        One that was begun before keeps its request ID.
+        """
+        database = self._database
+        try:
+            database.execute("BEGIN")
+            database.executemany(_BEGIN, [astuple(entry) for entry in begun])
+            database.executemany(
+                _FINISH,
+                [
+                    (e.state, e.created, e.reason, e.correlation_id, e.error_code, e.error_description, e.line)
+                    for e in finished
+                ],
+            )
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise JournalError(f"cannot write the journal {self.path}: {error}") from None
 
     def forget_failed(self) -> int:
         """Forget the updates that failed, so that they are sent again, as new requests. Returns how many."""
@@ -182,20 +207,11 @@ class Journal:
         found = self._database.execute("SELECT state, count(*) FROM requests GROUP BY state")
         return {State(state): count for state, count in found}
 
-    def _commit(self, statement: str, rows: list[tuple[object, ...]]) -> None:
-        try:
-            self._database.execute("BEGIN")
-            self._database.executemany(statement, rows)
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise JournalError(f"cannot write the journal {self.path}: {error}") from None
-
 
 def _row(binding: Binding) -> tuple[str, int, str, str]:
     return binding.sha256, binding.updates, binding.endpoint, binding.tenant
 
 
-def _entry(row: tuple[int, str, str, str, str, str | None, str | None, str | None, str | None]) -> Entry:
-    return Entry(*row[:4], State(row[4]), *row[5:])
+def _entry(row: tuple[Any, ...]) -> Entry:
+    line, request_id, customer, qualification, begun_at, state, *rest = row
+    return Entry(line, request_id, customer, qualification, begun_at, State(state), *rest)

@@ -2,13 +2,13 @@
 
 Pure: no clock of its own, no I/O. All moments are seconds of one steady clock.
 
-How the limit is learned. Only the answers tell of it: a 429 says that it is reached, and its ``Retry-After`` when it is
-no longer. Partner Center's limits are so many requests in a minute, whether counted over the last sixty seconds or by
-the clock's minutes. So what was admitted in the minute before a 429 *is* the limit, if that whole minute was ours; if it
-was not (we had just begun, and someone used it before us), nothing is learned but to wait. With the limit known, requests
-are spread evenly at ``_SHARE`` of it, the rest being room for the network's jitter. A limit may rise, and others who
-share it may go away: after each quiet minute a little more is tried, twice as much each time, and the next 429 says
-exactly how much is right again. Tries that fail are made less and less often.
+How the limit is learned. Only the answers tell of it: a 429 says that it is reached, and its ``Retry-After`` when it
+is no longer. Partner Center's limits are so many requests in a minute, whether counted over the last sixty seconds or
+by the clock's minutes. So what was admitted in the minute before a 429 *is* the limit, if that whole minute was ours;
+if it was not (we had just begun, and someone used it before us), nothing is learned but to wait. With the limit known,
+requests are spread evenly at ``_SHARE`` of it, the rest being room for the network's jitter. A limit may rise, and
+others who share it may go away: after each quiet minute a little more is tried, twice as much each time, and the next
+429 says exactly how much is right again. Tries that fail are made less often.
 """
 
 from collections import deque

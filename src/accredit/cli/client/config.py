@@ -1,4 +1,4 @@
-"""The client's configuration file: named profiles, each an endpoint and how one is logged in there. No secret is in it."""
+"""The client's configuration file: named profiles, each an endpoint and who is logged in there. It holds no secret."""
 
 import json
 import os
@@ -21,14 +21,16 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EntraLogin:
-    """A user logged in with Microsoft Entra ID. The tokens are in the token cache, not here.
+    """A user logged in with Microsoft Entra ID, by the application ``client_id``. The tokens are in the token cache.
 
-    ``record`` is azure-identity's ``AuthenticationRecord``, serialized: it finds the account in the cache.
+    ``authority`` is the tenant's URL, ``account`` what MSAL calls the home account ID; ``unencrypted``: the user
+    allowed the cache to be a plain file.
     """
 
     client_id: str
     authority: str
-    record: str
+    account: str
+    user: str
     unencrypted: bool = False
     kind: Literal["entra"] = "entra"
 
@@ -135,9 +137,8 @@ def save(config: Config) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         # mkstemp gives mode 0600.
         descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
+        os.close(descriptor)
+        Path(draft).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         Path(draft).replace(target)
     except OSError as error:
         raise ConfigError(f"cannot write {target}: {error.strerror}") from None
