@@ -76,7 +76,7 @@ class Attempts:
         self._faults = 0
         self._began: datetime | None = None
         self.unanswered_since: datetime | None = None
-        """When the first attempt was sent whose outcome is unknown, by this machine's clock: nobody answered, or a 5xx."""
+        """When the first attempt was sent that nobody answered, or a 5xx other than 503; by this machine's clock."""
         self.count = 0
         self._request = request.http_request
         self._context = request.context

@@ -29,11 +29,12 @@ class OpenEnum(StrEnum):
 
     @classmethod
     def read(cls, value: Any) -> Self | str:
-        """The member of this value; the value itself, as a string, where there is none."""
+        """The member of this value; the text itself where there is none. Raises ``ValueError`` for what is no text."""
+        text = _as_text(value)
         try:
-            return cls(value)
+            return cls(text)
         except ValueError:
-            return str(value)
+            return text
 
 
 @dataclass(frozen=True, kw_only=True)
