@@ -82,9 +82,11 @@ class Blocking:
             raise StopIteration from None
 
 
-@pytest.fixture(params=["sync", "aio"])
-def clients(request: pytest.FixtureRequest) -> Iterator["Clients"]:
-    """Makes clients, of each kind in turn; for modules with ``pytest_plugins = ["tests.clients"]``."""
+KINDS = ("sync", "aio")
+
+
+def make_clients(request: pytest.FixtureRequest) -> Iterator["Clients"]:
+    """A fixture's function: makes clients, of each kind in turn."""
     made = Clients(request.param)
     yield made
     made.close()

@@ -23,7 +23,7 @@ from accredit.client import (
     ServerError,
     ServiceUnavailableError,
 )
-from tests.clients import Clients, Time
+from tests.clients import KINDS, Clients, Time, make_clients
 from tests.conftest import Partner
 from tests.misbehaving import (
     Behaviour,
@@ -44,7 +44,7 @@ from tests.misbehaving import (
     unavailable,
 )
 
-pytest_plugins = ["tests.clients"]
+clients = pytest.fixture(params=KINDS)(make_clients)
 
 CUSTOMER = "5f1e9b3c-2d47-4b8a-9e61-7c0a3d5f8b01"
 IN_REVIEW = {"qualification": "Education", "vettingStatus": "InReview", "vettingCreateDate": "2026-11-23T09:00:00.5Z"}
