@@ -27,6 +27,7 @@ class Keeper:
         self._finished: list[Entry] = []
         self._next: asyncio.Future[None] | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
 
     async def __aenter__(self) -> "Keeper":
         return self
@@ -40,28 +41,32 @@ class Keeper:
     async def begin(self, entry: Entry) -> None:
         """Return when it is on the disk that this is about to be sent."""
         self._begun.append(entry)
-        await self._commit()
+        await asyncio.shield(self._commit())
 
     def finish(self, entry: Entry) -> None:
-        """Note what came of an update; it is on the disk with the next commit."""
+        """Note what came of an update; it is on the disk with the next commit, which nobody has to wait for."""
         self._finished.append(entry)
+        self._commit()
 
     async def settle(self) -> None:
         """Return when all that was noted is on the disk."""
-        if self._finished or (self._committing is not None and not self._committing.done()):
-            await self._commit()
+        if self._failure is not None or (self._committing is not None and not self._committing.done()):
+            await asyncio.shield(self._commit())
 
     async def read(self, query: Callable[[Journal], T]) -> T:
-        """Ask the journal something, between commits."""
+        """Ask the journal something; what was noted until now is in it."""
+        await self.settle()
         return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._journal)
 
-    async def _commit(self) -> None:
-        """Wait for the commit that takes in what has been noted until now."""
+    def _commit(self) -> asyncio.Future[None]:
+        """The commit that takes in what has been noted until now. Raises what made one before it fail."""
+        if self._failure is not None:
+            raise self._failure
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             if self._committing is None or self._committing.done():
                 self._committing = asyncio.create_task(self._run())
-        await asyncio.shield(self._next)
+        return self._next
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -73,6 +78,7 @@ class Keeper:
                 await loop.run_in_executor(self._thread, partial(self._journal.commit, begun, finished))
             except Exception as error:
                 done.set_exception(error)
-                done.exception()  # seen: those who waited may be gone
+                done.exception()  # seen: nobody may be waiting
+                self._failure = error
             else:
                 done.set_result(None)

@@ -53,7 +53,6 @@ class Waiter:
             customers = [list(entries) for _, entries in groupby(waiting, key=lambda entry: entry.customer)]
             seen = await asyncio.gather(*(self._look(entries, room) for entries in customers))
             left = left or any(seen)
-        await self._keeper.settle()
         return left
 
     async def _look(self, entries: list[Entry], room: asyncio.Semaphore) -> bool:

@@ -28,6 +28,7 @@ from accredit.client import (
 APPLICATION = "accredit-cli"
 """What the endpoint is told that we are."""
 
+_RETRIES = 4  # about eight seconds: somebody is looking at the screen
 _NO_LOGIN = (
     "not logged in. Use `accredit login` for Partner Center, `accredit login --local` for a service on this machine, "
     "or give a token in ACCREDIT_TOKEN and, where it is not Partner Center's global one, an endpoint in "
@@ -90,7 +91,11 @@ def connected(connection: Connection, *, debug: bool = False) -> Iterator[Partne
     with (
         explained(),
         PartnerCenterClient(
-            connection.credential, endpoint=connection.endpoint, application=APPLICATION, logging_enable=debug
+            connection.credential,
+            endpoint=connection.endpoint,
+            application=APPLICATION,
+            logging_enable=debug,
+            retry_total=_RETRIES,
         ) as opened,
     ):
         yield opened

@@ -86,7 +86,7 @@ def flat(record: Record, prefix: str = "") -> dict[str, Any]:
 
 def heading(name: str) -> str:
     """A key as a column's heading: ``vettingStatus`` and ``vetting_status`` become ``Vetting status``."""
-    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).replace("_", " ")
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
 
