@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from aiohttp import web
@@ -167,7 +168,7 @@ class PartnerCenter:
         links: dict[str, Any] = {"self": {"uri": "/customers?size=2", "method": "GET", "headers": []}}
         if begin + 2 < len(found):
             links["next"] = {
-                "uri": "/customers?size=2&seekOperation=Next",
+                "uri": f"/customers?{urlencode(ask.query)}&seekOperation=Next",
                 "method": "GET",
                 "headers": [{"key": "MS-ContinuationToken", "value": str(begin + 2)}],
             }

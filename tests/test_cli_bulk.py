@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from accredit.cli import exits
 from tests.cli import ACCREDIT, Cli
 from tests.conftest import DEADLINE, Partner, Service
-from tests.limiters import FixedWindow, SlidingLog
+from tests.limiters import SlidingLog
 from tests.partner_center import HELD, LOST, Ask, PartnerCenter, partner_center
 
 

@@ -67,10 +67,10 @@ def csv_lines(records: Iterable[Record], columns: Sequence[str]) -> Iterable[str
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(columns)
-    for record in records:
-        yield _taken(buffer)
-        writer.writerow([_cell(record.get(column)) for column in columns])
     yield _taken(buffer)
+    for record in records:
+        writer.writerow([_cell(record.get(column)) for column in columns])
+        yield _taken(buffer)
 
 
 def flat(record: Record, prefix: str = "") -> dict[str, Any]:
