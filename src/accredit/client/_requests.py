@@ -39,6 +39,7 @@ CONTINUATION = "MS-ContinuationToken"
 _BAD_ADDRESS = "2007"
 # A service that says nothing but 200 found nothing wrong.
 _VALID = (None, AddressStatus.VERIFIED, AddressStatus.VERIFIED_SHIPPABLE)
+_MESSAGES = ("validationmessage", "message", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,19 +288,28 @@ def _nothing(_: Any) -> None:
 
 
 def _address_validation(address: Address, value: Any, *, is_valid: bool) -> AddressValidation:
-    """What a validation answered: nothing, an object, or a sentence."""
+    """What a validation answered: nothing, a sentence, or an object in one of Partner Center's two spellings.
+
+    Its newer answer has ``status``, ``validationMessage`` and ``suggestedAddresses``; its error 2007 has ``reason`` and
+    ``corrected_address``.
+    """
     if not isinstance(value, dict):
         return AddressValidation(is_valid=is_valid, original=address, message=None if value is None else str(value))
-    properties = {name.lower(): item for name, item in value.items()}
-    suggested = properties.get("suggestedaddresses") or ()
+    properties = _spelled_alike(value)
+    corrected = properties.get("correctedaddress")
+    suggested = properties.get("suggestedaddresses") or ([corrected] if corrected else [])
     status = properties.get("status") or properties.get("validationstatus")
     known = AddressStatus.read(status) if status else None
-    message = properties.get("validationmessage") or properties.get("message")
     return AddressValidation(
         is_valid=is_valid and known in _VALID,
         original=address,
-        suggested=tuple(Address.from_wire(item) for item in suggested),
+        suggested=tuple(Address.from_wire(_spelled_alike(item)) for item in suggested),
         status=known,
-        message=message,
+        message=next((properties[name] for name in _MESSAGES if properties.get(name)), None),
         details=value,
     )
+
+
+def _spelled_alike(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties with their names in lower case and without underscores."""
+    return {name.replace("_", "").lower(): item for name, item in value.items()}
