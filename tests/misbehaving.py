@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,8 +58,8 @@ class MisbehavingServer:
                 with self._lock:
                     self.received.append(request)
                     behaviour = self.script.pop(0) if self.script else self.usual
-                if behaviour is drip:
-                    self._drip(connection)
+                if behaviour in _DRIPPING:
+                    self._drip(connection, _DRIPPING[behaviour])
                     return
                 answer = behaviour(self, request)
                 connection.sendall(answer)
@@ -69,8 +70,8 @@ class MisbehavingServer:
         """The values of a header in the requests, in their order."""
         return [request.headers[header] for request in self.received]
 
-    def _drip(self, connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+    def _drip(self, connection: socket.socket, beginning: bytes) -> None:
+        connection.sendall(beginning)
         while not self.stopping.wait(DRIP_SECONDS):
             connection.sendall(b" ")
 
@@ -88,15 +89,20 @@ def _read(stream: Any) -> Received | None:
 
 
 @contextlib.contextmanager
-def misbehaving(usual: Behaviour, *script: Behaviour) -> Iterator[MisbehavingServer]:
-    """A server on a free port of loopback."""
+def misbehaving(usual: Behaviour, *script: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[MisbehavingServer]:
+    """A server on a free port of loopback; with ``tls``, over TLS."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = MisbehavingServer(usual, list(script), url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    scheme = "https" if tls else "http"
+    server = MisbehavingServer(usual, list(script), url=f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
     def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 connection, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                connection = tls.wrap_socket(connection, server_side=True) if tls else connection
                 threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
 
     acceptor = threading.Thread(target=accept, daemon=True)
@@ -153,8 +159,19 @@ def hang_up(_: MisbehavingServer, __: Received) -> bytes:
 
 
 def drip(_: MisbehavingServer, __: Received) -> bytes:
-    """Send a byte now and then, for ever; the server sees to it."""
-    raise NotImplementedError
+    """Send a body's bytes one now and then, for ever; the server sees to it."""
+    return _DRIPPING[drip]
+
+
+def drip_headers(_: MisbehavingServer, __: Received) -> bytes:
+    """The same with a header's."""
+    return _DRIPPING[drip_headers]
+
+
+_DRIPPING: dict[Behaviour, bytes] = {
+    drip: b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n",
+    drip_headers: b"HTTP/1.1 200 OK\r\nX-Header:",
+}
 
 
 def forward(url: str) -> Behaviour:
@@ -193,6 +210,28 @@ def then_cut(behaviour: Behaviour) -> Behaviour:
         whole = behaviour(server, request)
         head, _, body = whole.partition(b"\r\n\r\n")
         return head + b"\r\nConnection: close\r\n\r\n" + body[: len(body) // 2]
+
+    return cut
+
+
+def then_cut_headers(behaviour: Behaviour) -> Behaviour:
+    """Have the request done, and cut the answer short in its headers."""
+
+    def cut(server: MisbehavingServer, request: Received) -> bytes:
+        status_line, _, _ = behaviour(server, request).partition(b"\r\n")
+        return status_line + b"\r\nConnection: close\r\nContent-Ty"
+
+    return cut
+
+
+def then_cut_chunks(behaviour: Behaviour) -> Behaviour:
+    """The same with an answer that is sent in chunks, the last of which never comes."""
+
+    def cut(server: MisbehavingServer, request: Received) -> bytes:
+        head, _, body = behaviour(server, request).partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+        lines += [b"Transfer-Encoding: chunked", b"Connection: close"]
+        return b"\r\n".join(lines) + b"\r\n\r\n%x\r\n%b\r\n" % (len(body), body)
 
     return cut
 

@@ -1,16 +1,24 @@
 """The client against a network and a service that misbehave: no update is done twice, none is lost silently."""
 
 import email.utils
+import ipaddress
 import itertools
 import json
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +39,7 @@ from tests.misbehaving import (
     Received,
     answer,
     drip,
+    drip_headers,
     fault,
     forward,
     hang_up,
@@ -39,6 +48,8 @@ from tests.misbehaving import (
     rate_limited,
     raw,
     then_cut,
+    then_cut_chunks,
+    then_cut_headers,
     then_hang_up,
     then_say,
     unavailable,
@@ -71,6 +82,8 @@ LOSSES: dict[str, Callable[[Behaviour], Behaviour]] = {
     "504 before": lambda _: answer(504),
     "dropped after": then_hang_up,
     "cut after": then_cut,
+    "chunks cut after": then_cut_chunks,
+    "headers cut after": then_cut_headers,
     "500 after": lambda does: then_say(does, fault(500)),
     "502 after": lambda does: then_say(does, html(502)),
     "page after": lambda does: then_say(does, html(200)),
@@ -202,14 +215,56 @@ def test_a_redirect_is_not_followed(clients: Clients) -> None:
     assert elsewhere.received == []
 
 
-def test_bytes_that_drip_are_not_waited_for(clients: Clients) -> None:
+@pytest.mark.parametrize("dripping", [drip, drip_headers])
+def test_bytes_that_drip_are_not_waited_for(clients: Clients, dripping: Behaviour) -> None:
     """Every byte comes within the read timeout, the answer never does."""
-    with misbehaving(Ledger(), drip) as server:
+    with misbehaving(Ledger(), dripping) as server:
         client = clients(server.url, attempt_timeout=1.0, retry_backoff_factor=0.001)
         state = client.qualifications.update(CUSTOMER, "Education")
     assert state.vetting_status == "InReview"
     assert len(set(server.ids("MS-RequestId"))) == 1
     assert len(server.received) >= 2
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return file, context
+
+
+def test_bytes_that_drip_over_tls_are_not_waited_for(
+    clients: Clients, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    file, context = certificate
+    with misbehaving(Ledger(), drip, tls=context) as server:
+        client = clients(server.url, attempt_timeout=1.0, retry_backoff_factor=0.001, connection_verify=str(file))
+        assert client.qualifications.update(CUSTOMER, "Education").vetting_status == "InReview"
+    assert len(server.received) >= 2
+
+
+def test_nothing_is_sent_to_who_cannot_prove_who_it_is(
+    clients: Clients, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    _, context = certificate
+    time = Time()
+    with misbehaving(Ledger(), tls=context) as server, pytest.raises(ServiceRequestError, match=r"(?i)certificate"):
+        clients(server.url, time=time).qualifications.update(CUSTOMER, "Education")
+    assert server.received == []
+    assert time.waits == []
 
 
 def test_a_write_whose_answer_never_comes_is_said_to_be_unknown(clients: Clients) -> None:

@@ -61,11 +61,12 @@ class PartnerCenterClient:
     :keyword retry_total: * how many attempts may follow the first. Default 8.
     :keyword connection_timeout: * seconds to connect. Default 10.
     :keyword read_timeout: * seconds to wait for each piece of an answer. Default 30.
+    :keyword connection_verify: a file of certificates to trust, for an endpoint of one's own.
     :keyword retry_policy: an :class:`~accredit.client._retry.RetryPolicy`, instead of one of the keywords above.
     :keyword logging_enable: * log bodies, at DEBUG; passwords and tokens are left out.
     :keyword user_agent: put before our own.
     :keyword proxies: by scheme; by default those of the environment.
-    :keyword transport: an azure-core transport; by default one over requests.
+    :keyword transport: an azure-core transport, instead of one of the three keywords above.
 
     Raises ``ValueError`` for an endpoint that a token must not be sent to.
     """
@@ -82,12 +83,16 @@ class PartnerCenterClient:
         retry_policy: RetryPolicy | None = None,
         connection_timeout: float = CONNECTION_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
+        connection_verify: bool | str = True,
         **options: Any,
     ) -> None:
         where = Endpoint.of(endpoint)
         kept = {name: options.pop(name) for name in ("logging_enable", "user_agent", "proxies") if name in options}
+        transport = transport or Transport(
+            connection_timeout=connection_timeout, read_timeout=read_timeout, connection_verify=connection_verify
+        )
         self._pipeline: Pipeline[Any, Any] = Pipeline(
-            transport or Transport(connection_timeout=connection_timeout, read_timeout=read_timeout),
+            transport,
             policies(
                 where,
                 retry=retry_policy or RetryPolicy(**options),
@@ -98,7 +103,7 @@ class PartnerCenterClient:
                 **kept,
             ),
         )
-        sender = Sender(self._pipeline, where)
+        sender = Sender(self._pipeline, transport, where)
         self.customers = CustomerOperations(sender)
         self.qualifications = QualificationOperations(sender)
         self.validation_codes = ValidationCodeOperations(sender)

@@ -20,9 +20,10 @@ Answer = tuple[T, Mapping[str, str]]
 class Sender:
     """Sends calls and waits, in the calling thread."""
 
-    def __init__(self, pipeline: Pipeline[HttpRequest, HttpResponse], endpoint: Endpoint) -> None:
+    def __init__(self, pipeline: Pipeline[HttpRequest, HttpResponse], transport: Any, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._pipeline = pipeline
+        self._transport = transport
 
     def send(self, call: Call[T], **options: Any) -> T:
         """Make a call; return its value."""
@@ -35,15 +36,18 @@ class Sender:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        self._pipeline._transport.sleep(seconds)
+        self._transport.sleep(seconds)
 
 
 class AsyncSender:
     """Sends calls and waits, in the running loop."""
 
-    def __init__(self, pipeline: AsyncPipeline[HttpRequest, AsyncHttpResponse], endpoint: Endpoint) -> None:
+    def __init__(
+        self, pipeline: AsyncPipeline[HttpRequest, AsyncHttpResponse], transport: Any, endpoint: Endpoint
+    ) -> None:
         self.endpoint = endpoint
         self._pipeline = pipeline
+        self._transport = transport
 
     async def send(self, call: Call[T], **options: Any) -> T:
         """Make a call; return its value."""
@@ -56,7 +60,7 @@ class AsyncSender:
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-        await self._pipeline._transport.sleep(seconds)
+        await self._transport.sleep(seconds)
 
 
 def _addressed(call: Call[Any], endpoint: Endpoint) -> HttpRequest:

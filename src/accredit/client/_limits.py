@@ -84,11 +84,14 @@ class LimitPolicy(HTTPPolicy[HttpRequest, HttpResponse]):
         limit = TimeLimit(request.context[ATTEMPT_SECONDS])
         try:
             with limit:
-                return self.next.send(request)
+                response = self.next.send(request)
         except AzureError as error:
             if limit.is_over:
                 raise _too_slow(request, error) from error
             raise
+        if limit.is_over:  # http.client takes a connection that closes amid the headers for their end
+            raise _too_slow(request)
+        return response
 
 
 class AsyncLimitPolicy(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
@@ -104,6 +107,6 @@ class AsyncLimitPolicy(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
             raise _too_slow(request, error) from error
 
 
-def _too_slow(request: PipelineRequest[HttpRequest], error: Exception) -> ServiceResponseTimeoutError:
+def _too_slow(request: PipelineRequest[HttpRequest], error: Exception | None = None) -> ServiceResponseTimeoutError:
     seconds: float = request.context[ATTEMPT_SECONDS]
     return ServiceResponseTimeoutError(f"no whole answer within {seconds:.3g} s", error=error)

@@ -24,7 +24,7 @@ from azure.core.rest import HttpRequest
 
 from accredit import __version__
 from accredit.client._requests import CORRELATION_ID, REQUEST_ID
-from accredit.client._responses import read_json
+from accredit.client._responses import check_whole, read_json
 from accredit.client._settings import Endpoint
 
 Request = PipelineRequest[HttpRequest]
@@ -76,7 +76,8 @@ class ContentPolicy(SansIOHTTPPolicy[HttpRequest, Any]):
     def on_response(self, request: Request, response: Response) -> None:
         """Keep the JSON for the caller. Raises :class:`~accredit.client.errors.MalformedResponseError`."""
         answer = response.http_response
-        if answer.status_code < 300 and request.http_request.method != "HEAD":
+        if answer.status_code < 300 and answer.status_code != 204 and request.http_request.method != "HEAD":
+            check_whole(answer)
             response.context[JSON_BODY] = read_json(answer)
 
 

@@ -36,6 +36,15 @@ _BY_STATUS: Mapping[int, type[PartnerCenterError]] = {
 }
 
 
+def check_whole(response: Any) -> None:
+    """Raises :class:`MalformedResponseError` for an answer that was cut short in its headers.
+
+    http.client takes that for an answer without a body; but one that really has none says so.
+    """
+    if not response.content and not any(name in response.headers for name in ("Content-Length", "Transfer-Encoding")):
+        raise MalformedResponseError(f"HTTP {response.status_code}, cut short in its headers", response=response)
+
+
 def read_json(response: Any) -> Any:
     """The answer's JSON; ``None`` where it has no body. Raises :class:`MalformedResponseError`."""
     body: bytes = response.content

@@ -5,6 +5,7 @@ safe), counts the date in ``Retry-After`` from this machine's clock, waits past 
 """
 
 import random
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -98,7 +99,7 @@ class Attempts:
 
     def wait_after_error(self, error: AzureError) -> float | None:
         """Seconds to wait after nobody answered, or not so that it could be understood; ``None``: give up."""
-        if isinstance(error, ClientAuthenticationError):
+        if isinstance(error, ClientAuthenticationError) or _is_of_a_certificate(error):
             return None
         if self._context[SENT] and not isinstance(error, ServiceRequestError):  # which says that nothing was sent
             self.unanswered_since = self.unanswered_since or self._began
@@ -143,6 +144,16 @@ class Attempts:
 
     def _if_in_time(self, wait: float) -> float | None:
         return wait if self._clock() + wait < self._deadline else None
+
+
+def _is_of_a_certificate(error: AzureError) -> bool:
+    """Whether the endpoint could not prove who it is: it will not in a while either."""
+    cause: BaseException | None = error.inner_exception
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def unanswered_since(response: PipelineResponse[Any, Any], service_time: datetime | None) -> datetime | None:

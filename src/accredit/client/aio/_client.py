@@ -59,12 +59,16 @@ class PartnerCenterClient:
         retry_policy: AsyncRetryPolicy | None = None,
         connection_timeout: float = CONNECTION_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
+        connection_verify: bool | str = True,
         **options: Any,
     ) -> None:
         where = Endpoint.of(endpoint)
         kept = {name: options.pop(name) for name in ("logging_enable", "user_agent", "proxies") if name in options}
+        transport = transport or Transport(
+            connection_timeout=connection_timeout, read_timeout=read_timeout, connection_verify=connection_verify
+        )
         self._pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
-            transport or Transport(connection_timeout=connection_timeout, read_timeout=read_timeout),
+            transport,
             policies(
                 where,
                 retry=retry_policy or AsyncRetryPolicy(**options),
@@ -75,7 +79,7 @@ class PartnerCenterClient:
                 **kept,
             ),
         )
-        sender = AsyncSender(self._pipeline, where)
+        sender = AsyncSender(self._pipeline, transport, where)
         self.customers = CustomerOperations(sender)
         self.qualifications = QualificationOperations(sender)
         self.validation_codes = ValidationCodeOperations(sender)
