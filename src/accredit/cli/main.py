@@ -6,6 +6,7 @@ import typer
 
 from accredit import __version__
 from accredit.cli import review, seed, token
+from accredit.cli.client import codes, customers, login, profiles, qualifications
 from accredit.cli.options import (
     Audiences,
     DatabaseUrl,
@@ -23,11 +24,20 @@ app = typer.Typer(
     name="accredit",
     help="Customer qualifications, vetted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # it may print what variables hold
+    rich_markup_mode=None,  # rich would take half the time that help takes, for its frames
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(login.login)
+app.command()(login.logout)
+app.command()(login.whoami)
+app.add_typer(profiles.app)
+app.add_typer(customers.app)
+app.add_typer(qualifications.app)
+app.command(epilog=qualifications.UPDATE_EXAMPLES)(qualifications.update)
+app.command(epilog=qualifications.WATCH_EXAMPLE)(qualifications.watch)
+app.add_typer(codes.app)
 app.command()(token.token)
 app.command()(seed.seed)
 app.add_typer(review.app)

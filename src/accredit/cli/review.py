@@ -1,7 +1,7 @@
 """``accredit review``: what the policy referred to a person, decided by one."""
 
-import asyncio
-import getpass
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from accredit.cli import exits
 from accredit.cli.options import DatabaseUrl, Home, server_extra, settings_from_flags
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from accredit.database.pool import Connection
     from accredit.settings import Settings
     from accredit.vetting.review.models import CaseFile
@@ -69,6 +69,8 @@ def list_cases(
         from accredit.qualifications.models import Qualification
         from accredit.vetting.review import store
         from accredit.vetting.review.models import CaseFilter
+    from rich.table import Table
+
     wanted = CaseFilter(
         qualification=Qualification(qualification) if qualification else None,
         kind=kind,
@@ -101,7 +103,7 @@ def list_cases(
             case.explanation,
         )
     # Not cut to a terminal's width: a case's ID is there to be copied.
-    _console(width=None if Console().is_terminal else 240).print(table)
+    _console(wide=True).print(table)
 
 
 @app.command()
@@ -123,7 +125,7 @@ def claim(case: Case, reviewer: Reviewer = None, home: Home = None, database_url
     with server_extra():
         from accredit.vetting.review import store
     settings = settings_from_flags(home=home, database_url=database_url)
-    name, duration = reviewer or getpass.getuser(), timedelta(minutes=settings.review_claim)
+    name, duration = _name(reviewer), timedelta(minutes=settings.review_claim)
     file = _run(settings, lambda connection: store.claim(connection, case, reviewer=name, duration=duration))
     if file.claim:
         typer.echo(f"{file.claim.by} has claimed the case {case}, until {file.claim.until:%Y-%m-%d %H:%M} UTC")
@@ -135,7 +137,7 @@ def release(case: Case, reviewer: Reviewer = None, home: Home = None, database_u
     with server_extra():
         from accredit.vetting.review import store
     settings = settings_from_flags(home=home, database_url=database_url)
-    name = reviewer or getpass.getuser()
+    name = _name(reviewer)
     _run(settings, lambda connection: store.release(connection, case, reviewer=name))
     typer.echo(f"nobody has claimed the case {case}")
 
@@ -171,7 +173,7 @@ def _decide(
     with server_extra():
         from accredit.vetting.review import store
     settings = settings_from_flags(home=home, database_url=database_url)
-    name = reviewer or getpass.getuser()
+    name = _name(reviewer)
     state = _run(
         settings,
         lambda connection: store.decide(connection, case, reason=reason, note=note, reviewer=name),
@@ -180,8 +182,17 @@ def _decide(
     typer.echo(f"{state.qualification} of customer {state.customer_id} is {state.vetting_status}{why}")
 
 
-def _run(settings: "Settings", work: "Callable[[Connection], Awaitable[R]]") -> R:
+def _name(reviewer: str | None) -> str:
+    """Who reviews: the one named, or the user of this machine."""
+    import getpass
+
+    return reviewer or getpass.getuser()
+
+
+def _run(settings: Settings, work: Callable[[Connection], Awaitable[R]]) -> R:
     """Run ``work`` in one transaction on the database."""
+    import asyncio
+
     with server_extra():
         import psycopg
 
@@ -201,9 +212,15 @@ def _run(settings: "Settings", work: "Callable[[Connection], Awaitable[R]]") -> 
         exits.fail(exits.REFUSED, str(error))
 
 
-def _console(width: int | None = None) -> Console:
-    """A console that prints what it is given: a company may be called ``[/b]`` or ``:smile:``."""
-    return Console(width=width, markup=False, emoji=False)
+def _console(*, wide: bool = False) -> Console:
+    """A console that prints what it is given: a company may be called ``[/b]`` or ``:smile:``.
+
+    ``wide``: off a terminal, wider than one.
+    """
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal or not wide else Console(markup=False, emoji=False, width=240)
 
 
 def _print_json(value: Any) -> None:
@@ -212,8 +229,9 @@ def _print_json(value: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _print_case(case: "CaseFile") -> None:
+def _print_case(case: CaseFile) -> None:
     import msgspec
+    from rich.table import Table
 
     console = _console()
     table = Table(show_header=False, box=None)

@@ -1,16 +1,13 @@
 """``accredit token``: a token of the local authority, for development and tests."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from accredit.cli import exits
+from accredit.cli.local import authority_and_identity, service_url
 from accredit.cli.options import DatabaseUrl, Home, server_extra, settings_from_flags
-
-if TYPE_CHECKING:
-    from accredit.settings import Settings
 
 
 def token(
@@ -32,24 +29,15 @@ def token(
     if app_only and (user is not None or no_mfa or refresh_token):
         exits.fail(exits.USAGE, "an app-only token is of no user: not with --user, --no-mfa or --refresh-token")
     settings = settings_from_flags(home=home, database_url=database_url)
-    if not settings.local_authority_enabled:
-        exits.fail(exits.REFUSED, "the local authority is off: see ACCREDIT_LOCAL_AUTHORITY")
     if audience is None and not settings.audiences:
         exits.fail(exits.USAGE, "give --audience: ACCREDIT_AUDIENCES names none")
+    authority, found = authority_and_identity(
+        settings, partner=partner, user=user, application=application, app_only=app_only
+    )
     with server_extra():
-        from accredit.cli.database import open_database
-        from accredit.identity.authority import AuthorityKeyError, LocalAuthority, RefreshGrant
-        from accredit.identity.directory import NotInDirectoryError, find_identity
-    try:
-        authority = LocalAuthority(settings.home)
-        with open_database(settings) as url:
-            found = find_identity(url, partner_id=partner, application_id=application, upn=user, app_only=app_only)
-    except (AuthorityKeyError, OSError) as error:
-        exits.fail(exits.FAILED, str(error))
-    except NotInDirectoryError as error:
-        exits.fail(exits.NOT_FOUND, str(error))
+        from accredit.identity.authority import RefreshGrant
     audience = audience or settings.audiences[0]
-    base_url = _base_url(settings)
+    base_url = service_url(settings)
     if found.user is None:
         made = authority.issue_app_only(
             partner_id=found.partner_id,
@@ -76,17 +64,3 @@ def token(
             mfa=not no_mfa,
         ).text
     typer.echo(made)
-
-
-def _base_url(settings: "Settings") -> str:
-    """Where the service is: as ``accredit serve`` noted it in the home, else as the settings have it."""
-    import msgspec
-
-    class Service(msgspec.Struct):
-        url: str
-
-    try:
-        return msgspec.json.decode(Path(settings.home, "service.json").read_bytes(), type=Service).url
-    except (OSError, msgspec.DecodeError):
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return f"http://{host}:{settings.port}"
