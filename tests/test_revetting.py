@@ -249,6 +249,30 @@ def test_where_a_rule_says_so_it_is_denied(office: Office) -> None:
     ]
 
 
+@pytest.mark.parametrize("by_a_person", [True, False])
+def test_a_denial_of_what_was_approved_keeps_its_reason_also_where_it_is_the_second(
+    office: Office, by_a_person: bool
+) -> None:
+    (customer,) = office.customers(PLAIN)
+
+    async def scenario(pool: Pool) -> None:
+        ((case, _),) = await ask(pool, office, customer)
+        await work_off(pool, office)
+        await decide(pool, case, "Not an eligible Museum")
+        await ask(pool, office, customer)
+        await change(pool, customer, add("k12.or.us"))
+        await work_off(pool, office)
+        assert office.statuses(customer) == ["Approved"]
+        await change(pool, customer, REMOVE, *([] if by_a_person else [add("gmail.com")]))
+        await work_off(pool, office)
+        if by_a_person:
+            await decide(pool, case, NO_LONGER)
+        state = "SELECT vetting_status, vetting_reason, request_number FROM qualifications WHERE id = %s"
+        assert office.rows(state, case) == [("Denied", NO_LONGER, 2)]
+
+    run(scenario, office)
+
+
 def test_what_a_person_settled_is_not_asked_again_until_the_customer_changes(office: Office) -> None:
     (customer,) = office.customers(PLAIN)
 
@@ -382,8 +406,12 @@ def age(office: Office, days: int, *customers: UUID) -> None:
 
 def test_what_is_old_enough_is_queued_once_the_oldest_first_behind_new_requests(office: Office) -> None:
     customers = office.customers(*[ACADEMIC] * 4)
+    (in_review,) = office.customers(PLAIN)
 
     async def scenario(pool: Pool) -> None:
+        await ask(pool, office, in_review)
+        await work_off(pool, office)
+        age(office, 1000, in_review)
         references = await approved(pool, office, *customers)
         due = functools.partial(schedule.queue_due, days=180, most=2)
         assert await in_transaction(pool, due) == 0
