@@ -74,6 +74,18 @@ class Settings(BaseSettings):
         description="How alike (0 to 100) a company's name and a validation code's organization must be "
         "for a government qualification to be approved without a person.",
     )
+    registry_timeout: float = Field(
+        60.0, gt=0, description="Seconds without a byte after which the fetch of a registry's URL is given up."
+    )
+    registry_size: int = Field(1_000_000_000, ge=1, description="Most bytes that a registry's URL may hold.")
+    registry_refresh_hours: int = Field(
+        0,
+        ge=0,
+        description="Hours after which a worker fetches a registry that was imported from a URL again; 0: never.",
+    )
+    registry_cache: int = Field(
+        100_000, ge=0, description="Domains whose look-up in the registries a worker keeps until a registry changes."
+    )
     worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
     job_timeout: float = Field(
         20.0,
