@@ -74,6 +74,16 @@ class Settings(BaseSettings):
         description="How alike (0 to 100) a company's name and a validation code's organization must be "
         "for a government qualification to be approved without a person.",
     )
+    institution_match_threshold: float = Field(
+        85.0,
+        ge=0,
+        le=100,
+        description="How alike (0 to 100) a company's name and that of the institution whose domain it controls must "
+        "be for an education qualification to be approved without a person.",
+    )
+    evidence_timeout: float = Field(
+        5.0, gt=0, description="Seconds after which a built-in source of evidence counts as unavailable."
+    )
     registry_timeout: float = Field(
         60.0, gt=0, description="Seconds without a byte after which the fetch of a registry's URL is given up."
     )

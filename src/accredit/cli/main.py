@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from accredit import __version__
-from accredit.cli import registry, review, seed, token
+from accredit.cli import registry, review, seed, token, vet
 from accredit.cli.options import (
     Audiences,
     DatabaseUrl,
@@ -30,6 +30,7 @@ app = typer.Typer(
 
 app.command()(token.token)
 app.command()(seed.seed)
+app.command()(vet.vet)
 app.add_typer(review.app)
 app.add_typer(registry.app)
 

@@ -132,4 +132,9 @@ def _progress(name: str) -> Iterator[Callable[[int], object]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} domains"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(f"Importing {name}", total=None)
-        yield lambda count: count % _EVERY or progress.update(task, completed=count)
+
+        def update(count: int) -> None:
+            if count % _EVERY == 0:
+                progress.update(task, completed=count)
+
+        yield update

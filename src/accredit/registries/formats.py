@@ -269,8 +269,14 @@ def _line(content: bytes, position: int) -> str:
 
 
 def _domains(raw: Sequence[str], place: str, skipped: Skipped) -> list[str]:
-    domains = dict.fromkeys(domain_name(_host(one)) or skipped(f"{place}: “{one}” is no domain name") for one in raw)
-    return [domain for domain in domains if domain]
+    domains: dict[str, None] = {}
+    for one in raw:
+        domain = domain_name(_host(one))
+        if domain is None:
+            skipped(f"{place}: “{one}” is no domain name")
+        else:
+            domains[domain] = None
+    return list(domains)
 
 
 def _host(page: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from accredit.database.rows import Write, write_together
 from accredit.qualifications import rules
 from accredit.qualifications.models import EducationSegment, Qualification, QualificationState, VettingStatus
 from accredit.qualifications.store import OPERATION_TYPE, resource_value, state_of
+from accredit.registries.domains import registrable
 from accredit.validations import store as validations
 from accredit.vetting import policy
 from accredit.vetting.models import Case, Decision, Evidence, Outcome
@@ -28,13 +29,32 @@ _CASES = """
 SELECT asked.id, asked.request_number, customer.partner_id, customer.id, customer.company_name, asked.qualification,
        asked.education_segment, asked.website, asked.validation_id, code.organization_name,
        ARRAY(SELECT domain FROM customer_domains WHERE customer_id = customer.id ORDER BY domain),
-       customer.address ->> 'country'
+       customer.address ->> 'country', customer.address ->> 'state'
 FROM qualifications AS asked
 JOIN customers AS customer ON customer.id = asked.customer_id
 LEFT JOIN validation_codes AS code
        ON code.partner_id = customer.partner_id AND code.validation_id = asked.validation_id
 WHERE asked.id = ANY (%s) AND asked.vetting_status = 'InReview'
 ORDER BY asked.id
+"""
+
+# The customers below a registered domain, by the index on reverse(domain): "." to "/" is all that follows a dot.
+_SHARED = """
+SELECT asked.customer_id, asked.domain, array_agg(DISTINCT other.company_name)
+FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS asked (customer_id, domain, top)
+JOIN customers AS own ON own.id = asked.customer_id
+CROSS JOIN LATERAL (
+    SELECT customer.company_name
+    FROM customer_domains AS theirs
+    JOIN customers AS customer ON customer.id = theirs.customer_id
+    WHERE (theirs.domain = asked.top
+           OR (reverse(theirs.domain) ~>=~ (reverse(asked.top) || '.')
+               AND reverse(theirs.domain) ~<~ (reverse(asked.top) || '/')))
+      AND theirs.customer_id <> asked.customer_id
+      AND lower(customer.company_name) <> lower(own.company_name)
+    LIMIT 5
+) AS other
+GROUP BY asked.customer_id, asked.domain
 """
 
 _LOCK = """
@@ -90,12 +110,30 @@ async def load(pool: Pool, references: Sequence[CaseReference], *, timeout: floa
     """The cases that are still in review; the others were decided, or asked for again, in the meantime."""
     rows = await fetch(pool, _CASES, ([id for id, _ in references],), timeout=timeout)
     wanted = set(references)
-    return [_case(row) for row in rows if (row[0], row[1]) in wanted]
+    cases = [_case(row) for row in rows if (row[0], row[1]) in wanted]
+    return await _with_shared_domains(pool, cases, timeout)
+
+
+async def _with_shared_domains(pool: Pool, cases: Sequence[Case], timeout: float) -> list[Case]:
+    """The cases, each with the other customers of other names below the same registered domains."""
+    asked = [
+        (case.customer_id, domain, top) for case in cases for domain in case.domains if (top := registrable(domain))
+    ]
+    if not asked:
+        return list(cases)
+    ids, domains, tops = map(list, zip(*asked, strict=True))
+    rows = await fetch(pool, _SHARED, (ids, domains, tops), timeout=timeout)
+    shared: dict[UUID, dict[str, tuple[str, ...]]] = {}
+    for customer_id, domain, others in rows:
+        shared.setdefault(customer_id, {})[domain] = tuple(sorted(others))
+    return [
+        replace(case, shared_domains=shared[case.customer_id]) if case.customer_id in shared else case for case in cases
+    ]
 
 
 def _case(row: tuple[Any, ...]) -> Case:
     (id, request_number, partner_id, customer_id, company_name, qualification, segment, website, validation_id,
-     organization, domains, country) = row  # fmt: skip
+     organization, domains, country, state) = row  # fmt: skip
     return Case(
         id,
         request_number,
@@ -109,6 +147,7 @@ def _case(row: tuple[Any, ...]) -> Case:
         organization,
         tuple(domains),
         country,
+        state,
     )
 
 

@@ -28,11 +28,12 @@ from accredit.database import idempotency
 from accredit.database.group_commit import GroupCommit
 from accredit.database.pool import Connection, Pool, create_pool, transact
 from accredit.qualifications.models import QualificationState
+from accredit.registries.store import Lookup
 from accredit.settings import Settings
 from accredit.vetting import policy, queue, store
-from accredit.vetting.evidence import gather
+from accredit.vetting.evidence import Gatherer
+from accredit.vetting.findings import Thresholds
 from accredit.vetting.models import Case
-from accredit.vetting.policy import Thresholds
 from accredit.vetting.queue import CaseReference, WorkerDriver
 from accredit.vetting.store import Verdict
 
@@ -59,7 +60,9 @@ class Vetting:
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
         self._timeout = settings.database_timeout
-        self._thresholds = Thresholds(settings.name_match_threshold)
+        self._thresholds = Thresholds.of(settings)
+        look_up = Lookup(pool, most=settings.registry_cache, timeout=settings.database_timeout)
+        self._gather = Gatherer.of(look_up, settings)
         # Jobs that run at the same time read together as they commit together.
         self._reads: GroupCommit[CaseReference, Case | None] = GroupCommit(self._load, most=settings.write_batch)
         self._commits: GroupCommit[Verdict, QualificationState | None] = GroupCommit(
@@ -98,7 +101,7 @@ class Vetting:
         case = await self._reads.submit(reference)
         if case is None:
             return
-        evidence = gather(case)
+        evidence = await self._gather(case)
         decision = policy.decide(case.qualification, evidence, self._thresholds)
         verdict = Verdict(case.qualification_id, case.request_number, decision, list(evidence.values()), DECIDED_BY)
         if await self._commits.submit(verdict) is None:
