@@ -97,18 +97,18 @@ def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    with tempfile.NamedTemporaryFile(
-        "w", dir=out.parent, prefix=f".{out.name}.", encoding="utf-8", delete=False
-    ) as new:
-        try:
-            yield new
-            new.flush()
-            os.fsync(new.fileno())
-            Path(new.name).chmod(0o666 & ~_umask())
-            Path(new.name).replace(out)
-        except BaseException:
-            Path(new.name).unlink()
-            raise
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        new.chmod(0o666 & ~_umask())
+        new.replace(out)
+    except BaseException:
+        new.unlink()
+        raise
 
 
 def _umask() -> int:

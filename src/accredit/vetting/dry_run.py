@@ -59,12 +59,10 @@ class Confusion:
 
     def lines(self) -> list[str]:
         """The table, as text."""
-        heads = [f"{outcome:>10}" for outcome in Outcome]
-        rows = [f"{'expected':<10}{''.join(heads)}"]
-        for expected in Outcome:
-            rows.append(f"{expected:<10}" + "".join(f"{self.counts[expected, made]:>10}" for made in Outcome))
+        rows = [(expected, *(str(self.counts[expected, made]) for made in Outcome)) for expected in Outcome]
+        table = ["".join(f"{cell:>10}" for cell in row) for row in (("expected", *Outcome), *rows)]
         right = sum(count for (expected, made), count in self.counts.items() if expected is made)
-        return [*rows, f"{right} of {self.counts.total()} as expected"]
+        return [*table, f"{right} of {self.counts.total()} as expected"]
 
 
 class Reader:

@@ -10,6 +10,7 @@ from accredit.settings import Settings
 from accredit.vetting.models import Evidence, Found
 
 ACADEMIC = frozenset({Kind.UNIVERSITY, Kind.SCHOOL, Kind.EDUCATION})
+_HALF_ALIKE = 50.0
 NEEDED = ("domains", "institutions", "company", "website", "code_organization")
 """The sources without which nothing is decided."""
 
@@ -164,8 +165,9 @@ class Findings:
         return tuple(map(self._match, facts))
 
     def _match(self, fact: Mapping[str, Any]) -> Match:
-        # A label made from the name stands for the name only where the name says that it is of education.
-        labelled = fact["label"] and self.company["education"] and not self.company["commercial"]
+        # A label made from the name stands for the name only where something else says the same.
+        says_so = self.company["education"] or fact["similarity"] >= _HALF_ALIKE
+        labelled = fact["label"] and says_so and not self.company["commercial"]
         return Match(
             fact["registry"],
             fact["domain"],

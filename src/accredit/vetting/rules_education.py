@@ -19,7 +19,8 @@ def _malformed(found: Findings) -> str | None:
 
 
 def _free_or_stop_listed(found: Findings) -> str | None:
-    if not all(domain.free or domain.nothing_but_stop_listed for domain in found.domains):
+    stopped_counts = not found.company["education"]
+    if not all(one.free or (stopped_counts and one.nothing_but_stop_listed) for one in found.domains):
         return None
     return f"The customer's only domains are free-mail, disposable or stop-listed: {listed(_names(found))}."
 
@@ -106,16 +107,10 @@ def _country_differs(found: Findings) -> str | None:
         known = [one for one in fitting if one.place != "unknown"]
         if known and all(one.place == "differs" for one in known):
             return f"The customer and {known[0].name} are not in the same country or state."
-        country, suffix = found.company["country"], domain.suffix
-        told = country and suffix and not known and not _is_us_abroad(domain, fitting != [])
-        if told and suffix and not same_country(country, suffix["country"]):
-            return f"The customer's country is {country}, but {domain.name} is below .{suffix['suffix']}."
+        country, its = found.company["country"], domain.facts["country"]
+        if country and its and not known and not same_country(country, its):
+            return f"The customer's country is {country}, but {domain.name} is a domain of {its}."
     return None
-
-
-def _is_us_abroad(domain: Domain, named: bool) -> bool:
-    """Whether ``domain`` is below .edu and a list names its institution: those of old are all over the world."""
-    return named and domain.suffix is not None and domain.suffix["suffix"] == "edu"
 
 
 def _segment_differs(found: Findings) -> str | None:
@@ -135,6 +130,8 @@ def _segment_differs(found: Findings) -> str | None:
 
 
 def _unclear_institution(found: Findings) -> str | None:
+    if found.company["education"]:
+        return None
     unclear = [domain for domain in found.academic if not (domain.suffix or _trusted(domain))]
     if not unclear or len(unclear) < len(found.academic):
         return None
@@ -220,8 +217,8 @@ RULES = (
     Rule(
         "education.free-or-stop-listed",
         _DENIED,
-        "every verified domain is free-mail, disposable, or on a stop list and no institution's",
-        "domains, institutions",
+        "every verified domain is free-mail, disposable, or on a stop list without an institution there or in the name",
+        "domains, institutions, company",
         _free_or_stop_listed,
         NOT_ACADEMIC,
     ),
@@ -268,7 +265,7 @@ RULES = (
     Rule(
         "education.country-differs",
         _REFER,
-        "the customer's country (in the US, state) is not the institution's, or not the suffix's",
+        "the customer's country (in the US, state) is not the institution's or, if no registry has it, the domain's",
         "institutions, domains",
         _country_differs,
     ),
@@ -282,8 +279,8 @@ RULES = (
     Rule(
         "education.unclear-institution",
         _REFER,
-        "only a list that anyone may add to has the institution, and its name does not say that it is one",
-        "institutions",
+        "only a list that anyone may add to has the institution, and neither its name nor the company's says so",
+        "institutions, company",
         _unclear_institution,
     ),
     Rule(

