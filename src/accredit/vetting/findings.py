@@ -91,14 +91,19 @@ class Domain:
     @property
     def stop_listed(self) -> bool:
         """Whether a stop list has it, or a domain above it."""
-        return bool(self.facts.get("stop_listed")) or bool(self.of_kind(Kind.STOP))
+        return bool(self._stops) or bool(self.facts.get("given_out"))
 
     @property
     def nothing_but_stop_listed(self) -> bool:
-        """Whether a stop list has it, and no list has an institution there or below the stop list's entry."""
-        stopped = [self.facts.get("stop_listed") or "", *(match.domain for match in self.of_kind(Kind.STOP))]
-        deepest = max(map(len, stopped))
-        return self.stop_listed and all(len(match.domain) < deepest for match in self.institutions)
+        """Whether a stop list has it, and no list has an institution there, or one by the company's name above it."""
+        deepest = max(map(len, self._stops), default=0)
+        known = [match for match in self.institutions if match.fits or len(match.domain) >= deepest]
+        return bool(self._stops) and not known
+
+    @cached_property
+    def _stops(self) -> list[str]:
+        listed = self.facts.get("stop_listed")
+        return [*([listed] if listed else []), *(match.domain for match in self.of_kind(Kind.STOP))]
 
 
 class Findings:

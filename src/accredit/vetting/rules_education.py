@@ -120,12 +120,13 @@ def _segment_differs(found: Findings) -> str | None:
     if said and said != claimed:
         return f"The segment asked for is {claimed}, but “{found.company['name']}” reads as {said}."
     for domain in found.academic:
-        fitting = [one for one in domain.institutions if one.fits]
-        levels = {one.level for one in fitting if one.level}
-        if not levels and not fitting and domain.suffix and domain.suffix["level"]:
+        levels = {one.level for one in domain.institutions if one.fits and one.level}
+        if not levels and domain.suffix and domain.suffix["level"]:
             levels = {domain.suffix["level"]}
         if levels and claimed not in levels:
             return f"The segment asked for is {claimed}, but {domain.name} is of {listed(levels)}."
+        if claimed == "K12" and not levels and not found.company["school"]:
+            return f"The segment asked for is {claimed}, but nothing tells that {domain.name} is a school's."
     return None
 
 

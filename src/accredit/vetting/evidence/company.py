@@ -10,6 +10,7 @@ async def company(case: Case) -> Evidence:
     facts = {
         "name": case.company_name,
         "education": said.education,
+        "school": said.school,
         "commercial": said.commercial,
         "affiliated": said.affiliated,
         "level": said.level,

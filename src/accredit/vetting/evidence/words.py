@@ -163,9 +163,10 @@ ADDITIONS = (
     TYPES
     | frozenset(_STEMS)
     | frozenset(
-        "campus main community clinic area city region province department division center hospital library office system systems research graduate undergraduate "
-        "postgraduate extension branch regional higher studies arts humanities nursing dentistry pharmacy veterinary "
-        "architecture design journalism government public administration".split()
+        "campus main community clinic area city region province department division center hospital library "
+        "office system systems research graduate undergraduate postgraduate extension branch regional higher "
+        "studies arts humanities nursing dentistry pharmacy veterinary architecture design journalism "
+        "government public administration".split()
     )
 )
 """Words that a part of an institution adds to its name: it stays that institution."""
