@@ -49,7 +49,7 @@ def import_(
     name = name or format
     if not name.isprintable() or not name.strip():
         exits.fail(exits.USAGE, "--name: a registry's name is printable text")
-    limits = importing.Limits(settings.registry_timeout, settings.registry_size)
+    limits = importing.Limits.of(settings)
     try:
         with explained(settings), open_database(settings) as url, _progress(name) as progress:
             imported = importing.import_registry(url, name, format, source, limits, progress)

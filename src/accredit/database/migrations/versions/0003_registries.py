@@ -8,14 +8,15 @@ branch_labels = None
 depends_on = None
 
 REGISTRIES = """
--- What was imported, once for each name; version is made of the content.
+-- What was imported, once for each name; version is made of the content. checked_at: when it was last seen to be so.
 CREATE TABLE registries (
     name        text PRIMARY KEY,
     kind        text NOT NULL,
     source      text NOT NULL,
     version     text NOT NULL,
     entries     integer NOT NULL,
-    imported_at timestamptz NOT NULL
+    imported_at timestamptz NOT NULL,
+    checked_at  timestamptz NOT NULL
 );
 
 CREATE TABLE registry_institutions (
