@@ -48,8 +48,8 @@ class Institution:
 class Registry:
     """An imported registry.
 
-    ``source`` is the file's name or the URL; ``version`` is new whenever the content is. ``checked_at``: when the source
-    was last seen to hold it.
+    ``source`` is the file's name or the URL; ``version`` is new whenever the content is. ``checked_at`` is when the
+    source was last seen to hold it.
     """
 
     name: str

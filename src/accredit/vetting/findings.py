@@ -130,6 +130,11 @@ class Findings:
         return self._evidence["company"].facts
 
     @cached_property
+    def company_is_named(self) -> bool:
+        """Whether there is a name to compare."""
+        return self._evidence["company"].outcome is Found.FOUND
+
+    @cached_property
     def segment(self) -> str | None:
         """The segment that is claimed."""
         segment = self.company["segment"]

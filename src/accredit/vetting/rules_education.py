@@ -13,6 +13,10 @@ def _no_domain(found: Findings) -> str | None:
     return None if found.domains else "The customer has no verified domain."
 
 
+def _no_name(found: Findings) -> str | None:
+    return None if found.company_is_named else "The company has no name that can be read."
+
+
 def _malformed(found: Findings) -> str | None:
     wrong = [domain.name for domain in found.domains if domain.facts["malformed"]]
     return f"Not a domain name: {listed(wrong)}." if wrong else None
@@ -158,17 +162,19 @@ def _registered_institution(found: Findings) -> str | None:
 
 def _academic_domain(found: Findings) -> str | None:
     for domain in found.academic:
-        below = domain.name != domain.facts["registrable"]
-        if domain.suffix and (found.company["education"] or not below):
+        own = domain.name == domain.facts["registrable"]
+        # Schools are named after anybody; what is above them should say what it is, or be called as its domain is.
+        nameless = own and domain.suffix and domain.suffix["level"] == "K12"
+        called_so = own and (domain.facts["label"] or not found.company["latin"])
+        if domain.suffix and (found.company["education"] or nameless or called_so):
             return f"The customer controls {domain.name}, and .{domain.suffix['suffix']} is for education only."
     return None
 
 
-def _below_academic_domain(found: Findings) -> str | None:
+def _name_unclear(found: Findings) -> str | None:
     if not found.academic:
         return None
-    domain = found.academic[0]
-    return f"{domain.name} is below the academic {domain.facts['registrable']}; is the customer that institution?"
+    return f"{listed(_academic(found))} is academic, but “{found.company['name']}” does not say that it is the institution."
 
 
 def _library_or_museum(found: Findings) -> str | None:
@@ -214,6 +220,7 @@ _APPROVED, _DENIED, _REFER = Outcome.APPROVED, Outcome.DENIED, Outcome.REFER
 
 RULES = (
     Rule("education.no-domain", _REFER, "no domain is verified", "domains", _no_domain),
+    Rule("education.no-name", _REFER, "the company's name has neither letters nor digits", "company", _no_name),
     Rule("education.malformed-domain", _REFER, "a verified domain is no domain name", "domains", _malformed),
     Rule(
         "education.free-or-stop-listed",
@@ -294,16 +301,16 @@ RULES = (
     Rule(
         "education.academic-domain",
         _APPROVED,
-        "a verified domain was registered under a suffix that is for education only",
+        "a verified domain is below a suffix that is for education only, and the name is one of an institution",
         "domains, company",
         _academic_domain,
     ),
     Rule(
-        "education.below-academic-domain",
+        "education.name-unclear",
         _REFER,
-        "it is only below such a domain, and the name does not say that the company is an institution",
+        "it is below such a suffix, but neither the company's name nor the domain's says that it is the institution",
         "domains, company",
-        _below_academic_domain,
+        _name_unclear,
     ),
     Rule("education.library-or-museum", _REFER, "it is a library's or museum's", "institutions", _library_or_museum),
     Rule("education.government-domain", _REFER, "it is a government's", "domains, institutions", _government),

