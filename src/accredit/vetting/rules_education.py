@@ -111,9 +111,9 @@ def _country_differs(found: Findings) -> str | None:
         known = [one for one in fitting if one.place != "unknown"]
         if known and all(one.place == "differs" for one in known):
             return f"The customer and {known[0].name} are not in the same country or state."
-        country, its = found.company["country"], domain.facts["country"]
-        if country and its and not known and not same_country(country, its):
-            return f"The customer's country is {country}, but {domain.name} is a domain of {its}."
+        country, its = found.company["country"], domain.facts["countries"]
+        if country and its and not known and not any(same_country(country, one) for one in its):
+            return f"The customer's country is {country}, but {domain.name} is a domain of {listed(its)}."
     return None
 
 
@@ -174,7 +174,8 @@ def _academic_domain(found: Findings) -> str | None:
 def _name_unclear(found: Findings) -> str | None:
     if not found.academic:
         return None
-    return f"{listed(_academic(found))} is academic, but “{found.company['name']}” does not say that it is the institution."
+    name = found.company["name"]
+    return f"{listed(_academic(found))} is academic, but “{name}” does not say that it is the institution."
 
 
 def _library_or_museum(found: Findings) -> str | None:

@@ -43,7 +43,18 @@ def _read_suffixes() -> dict[str, dict[str, str | None]]:
     }
 
 
+def _read_edu_abroad() -> dict[str, frozenset[str]]:
+    """The countries of institutions that got a domain below .edu before it was for those of the United States alone."""
+    text = files("accredit.vetting.evidence").joinpath("edu_abroad.csv").read_text()
+    found: dict[str, set[str]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        for domain in row["domains"].split():
+            found.setdefault(domain, set()).add(row["country"])
+    return {domain: frozenset(countries) for domain, countries in found.items()}
+
+
 ACADEMIC_SUFFIXES = _read_suffixes()
+_EDU_ABROAD = _read_edu_abroad()
 
 
 async def domains(case: Case) -> Evidence:
@@ -75,7 +86,7 @@ def _of(raw: str) -> dict[str, Any]:
         "registrable": own,
         "hosted": is_hosted(domain),
         "academic_suffix": suffix,
-        "country": _country(domain),
+        "countries": sorted(_countries(domain, own)),
         "government": own is not None and domain.rpartition(".")[2] in _GOVERNMENT,
         # Addresses that an institution gives to its alumni, too: a doubt, but no webmail.
         "free_mail": free and suffix is None,
@@ -93,15 +104,16 @@ def academic_suffix(domain: str) -> dict[str, str | None] | None:
     return next((ACADEMIC_SUFFIXES[suffix] for suffix in above if suffix in ACADEMIC_SUFFIXES), None)
 
 
-def _country(domain: str) -> str | None:
-    """The country whose domain it is below; ``None`` below generic ones, and those that are sold as generic."""
+def _countries(domain: str, own: str | None) -> frozenset[str]:
+    """Whose domain it is, by its ending; empty below generic ones, and those that are sold as generic."""
     suffix = academic_suffix(domain)
     if suffix is not None:
-        return suffix["country"]
+        return _EDU_ABROAD.get(own or "", frozenset({str(suffix["country"])}))
     top = domain.rpartition(".")[2]
     if top in _GOVERNMENT:
-        return "US"
-    return {"uk": "GB"}.get(top, top.upper()) if len(top) == _COUNTRY and top not in _SOLD_AS_GENERIC else None
+        return frozenset({"US"})
+    sold = len(top) != _COUNTRY or top in _SOLD_AS_GENERIC
+    return frozenset() if sold else frozenset({"GB" if top == "uk" else top.upper()})
 
 
 def _listed(domain: str, listed: Iterable[str]) -> str | None:
