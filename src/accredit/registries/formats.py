@@ -148,8 +148,9 @@ def _elements(text: str, type: type[T]) -> Iterator[tuple[str, T]]:
             raise FormatError(f"{where}: {error}") from None
         yield where, converted
         position = skip(text, position).end()
-    if skip(text, position + 1).end() != len(text):
-        raise FormatError(f"{place(position)}: something follows the array")
+    rest = skip(text, position + 1).end()
+    if rest != len(text):
+        raise FormatError(f"{place(rest)}: something follows the array")
 
 
 def _swot(path: Path, skipped: Skipped) -> Iterator[Institution]:

@@ -54,7 +54,7 @@ def plugins(settings: Settings, taken: Sequence[str]) -> list[Source]:
 
 def _load(point: EntryPoint, settings: Settings) -> Source:
     made = point.load()
-    source = made if isinstance(made, Source) else made(settings)
+    source = made(settings) if callable(made) else made
     if not isinstance(source, Source):
         raise TypeError(f"{point.value} is neither a Source nor a function that makes one")
     return source

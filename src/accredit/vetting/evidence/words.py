@@ -92,7 +92,7 @@ _WORDS = {
     "instituts": "institute", "tip": "medical", "nord": "north", "sud": "south", "sur": "south", "sul": "south",
     "norte": "north", "northern": "north", "southern": "south", "eastern": "east", "western": "west",
     "est": "east", "este": "east", "leste": "east", "ost": "east", "nauk": "science",
-    "moscow": "moscow", "moskva": "moscow", "moskau": "moscow", "moskovskij": "moscow", "moskovskii": "moscow",
+    "moscow": "moscow", "moskva": "moscow", "moskau": "moscow", "moskovskiy": "moscow", "moskovskij": "moscow", "moskovskii": "moscow",
     "munchen": "munich", "muenchen": "munich", "koln": "cologne", "koeln": "cologne", "wien": "vienna",
     "roma": "rome", "milano": "milan", "torino": "turin", "venezia": "venice", "firenze": "florence",
     "napoli": "naples", "genova": "genoa", "padova": "padua", "praha": "prague", "warszawa": "warsaw",
