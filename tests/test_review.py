@@ -131,7 +131,7 @@ def test_a_case_is_shown_whole(service: Service, partner: Partner, qualify: Qual
     }
     assert (made["outcome"], made["rule"], made["decided_by"]) == ("Refer", "education.unknown-domain", "policy")
     by_source = {one["source"]: one for one in made["evidence"]}
-    assert by_source["website_domain"]["facts"]["host"] == "www.contoso.example"
+    assert by_source["website"]["facts"]["host"] == "www.contoso.example"
     table = run("show", case)
     assert (table.returncode, table.stderr) == (0, "")
     for text in (str(case), "Contoso [/b]", "InReview", "K12", "www.contoso.example", "Request 1: Refer", made["rule"]):

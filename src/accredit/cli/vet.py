@@ -1,7 +1,6 @@
 """``accredit vet --dry-run``: what the policy makes of the rows of a file."""
 
 import asyncio
-import io
 import os
 import shutil
 import sys
@@ -9,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 from rich.console import Console
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 
 def vet(
     file: Annotated[Path, typer.Argument(help="The CSV file; see docs/vetting.md for its columns.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and store nothing; the only way there is.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and store nothing.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
     home: Home = None,
     database_url: DatabaseUrl = None,
@@ -39,16 +36,16 @@ def vet(
     with server_extra():
         from accredit.cli.database import explained, open_database
         from accredit.operations import logs
-        from accredit.vetting.dry_run import Confusion, Reader, RowError
+        from accredit.vetting.dry_run import Confusion, Reader, RowError, text_lines
     logs.configure(settings)
     confusion = Confusion()
     try:
-        with _input(file) as lines:
+        with _input(file) as source:
             # All of it is read before any of it is decided: a file that is refused leaves nothing half-done.
-            count = sum(1 for _ in Reader(lines))
-            lines.seek(0)
+            count = sum(1 for _ in Reader(text_lines(source)))
+            source.seek(0)
             with explained(settings), open_database(settings) as url, _output(out) as output:
-                asyncio.run(_vet(settings, url, Reader(lines), count, output, confusion))
+                asyncio.run(_vet(settings, url, Reader(text_lines(source)), count, output, confusion))
     except RowError as error:
         exits.fail(exits.INPUT_REFUSED, f"{file}: {error}. Nothing was written.")
     except OSError as error:
@@ -79,16 +76,16 @@ async def _vet(
 
 
 @contextmanager
-def _input(file: Path) -> Iterator[TextIO]:
-    """The file as text that can be read twice; ``-`` is standard input."""
+def _input(file: Path) -> Iterator[BinaryIO]:
+    """The file, so that it can be read twice; ``-`` is standard input."""
     with ExitStack() as stack:
-        source = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
+        source: BinaryIO = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
         if not source.seekable():
             copy = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(source, copy)
             copy.seek(0)
             source = copy
-        yield stack.enter_context(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""))
+        yield source
 
 
 @contextmanager

@@ -65,6 +65,15 @@ class Confusion:
         return [*table, f"{right} of {self.counts.total()} as expected"]
 
 
+def text_lines(source: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a UTF-8 file, without a byte-order mark. Raises :class:`RowError`."""
+    for number, line in enumerate(source, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise RowError(f"line {number}: not UTF-8") from None
+
+
 class Reader:
     """Reads a CSV file, row by row. ``header`` is the file's own.
 
@@ -75,7 +84,7 @@ class Reader:
         self._rows = csv.reader(lines, strict=True)
         try:
             first = next(self._rows, [])
-        except (csv.Error, UnicodeDecodeError) as error:
+        except csv.Error as error:
             raise RowError(f"line 1: {error}") from None
         self.header = [name.strip() for name in first]
         self._places = {name.lower(): place for place, name in enumerate(self.header)}
@@ -99,8 +108,6 @@ class Reader:
                 values = next(self._rows, None)
             except csv.Error as error:
                 raise RowError(f"line {self._rows.line_num}: {error}") from None
-            except UnicodeDecodeError:
-                raise RowError(f"line {self._rows.line_num + 1}: not UTF-8") from None
             if values is None:
                 return
             if values:
