@@ -21,7 +21,8 @@ from accredit.qualifications.models import Qualification, QualificationUpdate
 from accredit.qualifications.rules import DENIAL_REASONS
 from accredit.qualifications.store import QualificationStore, Submission
 from accredit.settings import Settings
-from accredit.vetting import changes, evidence, queue, schedule
+from accredit.vetting import changes, queue, schedule
+from accredit.vetting.evidence import Gatherer
 from accredit.vetting.models import Case, Decision, Evidence, Found, Outcome
 from accredit.vetting.queue import CaseReference
 from accredit.vetting.revetting import Approval, reconsider
@@ -327,12 +328,14 @@ def test_a_re_vetting_that_denies_government_gives_the_create_back(office: Offic
 def test_a_source_that_is_unavailable_takes_nothing_away(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     (customer,) = office.customers(ACADEMIC)
 
-    def source(_: Case) -> Evidence:
-        return Evidence("academic_domains", Found.UNAVAILABLE, {"domains": []})
+    async def silent(gatherer: Gatherer, case: Case) -> dict[str, Evidence]:
+        return await gather(gatherer, case) | {"domains": Evidence("domains", Found.UNAVAILABLE, {"error": "none"})}
+
+    gather = Gatherer.__call__
 
     async def scenario(pool: Pool) -> None:
         ((case, number),) = await approved(pool, office, customer)
-        monkeypatch.setattr(evidence, "SOURCES", (source, *evidence.SOURCES[1:]))
+        monkeypatch.setattr(Gatherer, "__call__", silent)
         vetted = office.rows("SELECT vetted_at FROM qualifications WHERE id = %s", case)
         await Vetting(pool, SETTINGS).revet([(case, number)])
         assert office.rows("SELECT vetted_at FROM qualifications WHERE id = %s", case) == vetted, "it is still due"
@@ -347,16 +350,16 @@ def test_a_decision_on_facts_that_are_no_more_takes_no_effect(
     office: Office, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     (customer,) = office.customers(ACADEMIC)
-    sources = evidence.SOURCES
+    gather = Gatherer.__call__
 
-    def source(case: Case) -> Evidence:
+    async def meanwhile(gatherer: Gatherer, case: Case) -> dict[str, Evidence]:
         # While the evidence of the case with the domain is gathered, the domain is removed.
         if case.domains:
-            monkeypatch.setattr(evidence, "SOURCES", sources)
+            monkeypatch.setattr(Gatherer, "__call__", gather)
             with office.connect() as connection:
                 connection.execute(REMOVE, {"customer": customer})  # type: ignore[arg-type]
                 connection.execute("UPDATE qualifications SET facts_version = facts_version + 1")
-        return sources[0](case)
+        return await gather(gatherer, case)
 
     async def scenario(pool: Pool) -> None:
         if status == "InReview":
@@ -364,7 +367,7 @@ def test_a_decision_on_facts_that_are_no_more_takes_no_effect(
         else:
             references = await approved(pool, office, customer)
         before = office.decisions(*references)
-        monkeypatch.setattr(evidence, "SOURCES", (source, *sources[1:]))
+        monkeypatch.setattr(Gatherer, "__call__", meanwhile)
         await Vetting(pool, SETTINGS).revet(references)
         assert (office.statuses(customer), office.decisions(*references)) == ([status], before)
         await Vetting(pool, SETTINGS).revet(references)
@@ -532,8 +535,8 @@ def test_an_overdue_case_is_escalated_once(office: Office) -> None:
 def test_what_the_policy_cannot_decide_is_handed_to_a_person(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     failing, waiting = office.customers(ACADEMIC, ACADEMIC)
 
-    def source(_: Case) -> Evidence:
-        raise RuntimeError("the source is broken")
+    async def broken(gatherer: Gatherer, case: Case) -> dict[str, Evidence]:
+        raise RuntimeError("the gathering is broken")
 
     async def scenario(pool: Pool) -> None:
         ((case, number), _) = await ask(pool, office, failing, waiting)
@@ -541,7 +544,7 @@ def test_what_the_policy_cannot_decide_is_handed_to_a_person(office: Office, mon
             hours = "UPDATE qualifications SET requested_at = requested_at - interval '2 hours' WHERE id = %s"
             connection.execute(hours, (case,))
             connection.execute("UPDATE pgqueuer SET created = created - interval '2 hours'")
-        monkeypatch.setattr(evidence, "SOURCES", (source,))
+        monkeypatch.setattr(Gatherer, "__call__", broken)
         vetting = Vetting(pool, SETTINGS)
         await vetting.escalate()
         assert office.decisions((case, number)) == [], "the queue has not come to it yet"

@@ -233,7 +233,7 @@ def test_a_case_is_shown_whole(service: Service, partner: Partner, qualify: Qual
     suggested = {"outcome": "Refer", "reason": None, "rule": made["rule"], "explanation": made["explanation"]}
     assert made_of["suggestion"] == suggested
     by_source = {one["source"]: one for one in made["evidence"]}
-    assert by_source["website_domain"]["facts"]["host"] == "www.contoso.example"
+    assert by_source["website"]["facts"]["host"] == "www.contoso.example"
     table = run("show", case)
     assert (table.returncode, table.stderr) == (0, "")
     texts = (str(case), "Contoso [/b]", "InReview", "K12", "www.contoso.example", "Request 1: Refer", made["rule"])

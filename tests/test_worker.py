@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from accredit.partners import seed
 from accredit.qualifications.models import Qualification, QualificationUpdate
 from accredit.qualifications.store import QualificationStore, Submission
 from accredit.settings import Settings
-from accredit.vetting import evidence, queue, worker
+from accredit.vetting import queue, worker
+from accredit.vetting.evidence import Gatherer
 from accredit.vetting.models import Case, Evidence
 from accredit.vetting.queue import CaseReference
 from accredit.vetting.review import store as review
@@ -156,32 +156,29 @@ async def ask(pool: Pool, office: Office, *customers: UUID) -> list[CaseReferenc
 
 
 def failing_for(monkeypatch: pytest.MonkeyPatch, *customers: UUID, times: int = 1_000_000) -> list[UUID]:
-    """Let an evidence source fail for these customers' cases, so many times; return whom it failed for."""
+    """Let the gathering of evidence fail for these customers' cases, so many times; return whom it failed for."""
     failed: list[UUID] = []
 
-    def source(case: Case) -> Evidence:
+    async def fail(gatherer: Gatherer, case: Case) -> dict[str, Evidence]:
         if case.customer_id in customers and failed.count(case.customer_id) < times:
             failed.append(case.customer_id)
-            raise RuntimeError("the source is broken")
-        return sources[0](case)
+            raise RuntimeError("the gathering is broken")
+        return await gather(gatherer, case)
 
-    sources = evidence.SOURCES
-    monkeypatch.setattr(evidence, "SOURCES", (source, *sources[1:]))
+    gather = Gatherer.__call__
+    monkeypatch.setattr(Gatherer, "__call__", fail)
     return failed
 
 
 def during(monkeypatch: pytest.MonkeyPatch, act: Callable[[Case], Awaitable[object]]) -> None:
     """Let something happen, and be committed, while the evidence of a case is gathered."""
 
-    def source(case: Case) -> Evidence:
-        thread = threading.Thread(target=lambda: asyncio.run(act(case)))  # type: ignore[arg-type]
-        thread.start()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        return sources[0](case)
+    async def meanwhile(gatherer: Gatherer, case: Case) -> dict[str, Evidence]:
+        await act(case)
+        return await gather(gatherer, case)
 
-    sources = evidence.SOURCES
-    monkeypatch.setattr(evidence, "SOURCES", (source, *sources[1:]))
+    gather = Gatherer.__call__
+    monkeypatch.setattr(Gatherer, "__call__", meanwhile)
 
 
 async def deny(office: Office, case_id: UUID) -> None:
@@ -234,7 +231,7 @@ def test_a_single_case_that_fails_fails_its_job(office: Office, monkeypatch: pyt
             references = await ask(pool, office, customer)
             office.forget_jobs()
             vetting = Vetting(pool, SETTINGS)
-            with pytest.raises(RuntimeError, match="the source is broken"):
+            with pytest.raises(RuntimeError, match="the gathering is broken"):
                 await vetting.vet(references)
             assert (office.jobs(), office.statuses(customer)) == ([], ["InReview"])
             await vetting.vet(references)

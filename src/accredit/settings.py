@@ -112,6 +112,28 @@ class Settings(BaseSettings):
     revetting_batch: int = Field(
         1000, ge=1, le=100_000, description="Most qualifications that are queued for another look in a minute."
     )
+    institution_match_threshold: float = Field(
+        85.0,
+        ge=0,
+        le=100,
+        description="How alike (0 to 100) a company's name and that of the institution whose domain it controls must "
+        "be for an education qualification to be approved without a person.",
+    )
+    evidence_timeout: float = Field(
+        5.0, gt=0, description="Seconds after which a built-in source of evidence counts as unavailable."
+    )
+    registry_timeout: float = Field(
+        60.0, gt=0, description="Seconds without a byte after which the fetch of a registry's URL is given up."
+    )
+    registry_size: int = Field(1_000_000_000, ge=1, description="Most bytes that a registry's URL may hold.")
+    registry_refresh_hours: int = Field(
+        0,
+        ge=0,
+        description="Hours after which a worker fetches a registry that was imported from a URL again; 0: never.",
+    )
+    registry_cache: int = Field(
+        100_000, ge=0, description="Domains whose look-up in the registries a worker keeps until a registry changes."
+    )
     worker_jobs: int = Field(32, ge=1, le=1000, description="Jobs that a worker takes from the queue at a time.")
     job_timeout: float = Field(
         20.0,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from accredit import __version__
-from accredit.cli import review, seed, token
+from accredit.cli import registry, review, seed, token, vet
 from accredit.cli.client import codes, customers, login, profiles, qualifications
 from accredit.cli.options import (
     Audiences,
@@ -40,7 +40,9 @@ app.command(epilog=qualifications.WATCH_EXAMPLE)(qualifications.watch)
 app.add_typer(codes.app)
 app.command()(token.token)
 app.command()(seed.seed)
+app.command()(vet.vet)
 app.add_typer(review.app)
+app.add_typer(registry.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,8 @@ UPDATE review_cases SET changed_at = greatest(clock_timestamp(), changed_at + in
 WHERE qualification_id = ANY (%s) AND closed_at IS NULL
 """
 
-_REGISTRY_CHANGED = "INSERT INTO evidence_changes DEFAULT VALUES"
+REGISTRIES_CHANGED = "INSERT INTO evidence_changes DEFAULT VALUES"
+"""What :func:`registries_changed` does, for who has a connection of the other kind."""
 
 
 async def customer_changed(connection: Connection, customer_id: UUID) -> None:
@@ -40,4 +41,4 @@ async def registries_changed(connection: Connection) -> None:
 
     Once it commits, all that was decided before is looked at again, in batches (``vetting.schedule``).
     """
-    await connection.execute(_REGISTRY_CHANGED)
+    await connection.execute(REGISTRIES_CHANGED)

@@ -1,96 +1,60 @@
 """The vetting policy: evidence in, decision out. Pure: no I/O, no clock; the same evidence always decides the same.
 
-| rule | decides | when |
-|---|---|---|
-| `education.academic-domain` | Approved | a verified domain is academic, and the website, if any, is on it |
-| `education.website-elsewhere` | Refer | a verified domain is academic, but the website is on another |
-| `education.no-domain` | Refer | no domain is verified |
-| `education.free-or-stop-listed` | Denied | every verified domain is free-mail or stop-listed |
-| `education.unknown-domain` | Refer | none of the verified domains is known to be academic |
-| `government.domain-and-name` | Approved | a verified domain is under .gov or .mil, and the code is for the company |
-| `government.name-differs` | Refer | such a domain, but the names are less alike than the threshold |
-| `government.no-domain` | Refer | no verified domain is under .gov or .mil |
+The rules are data: ``RULES`` holds them by qualification, and the first of a qualification's that holds decides.
+``table`` is how ``docs/vetting.md`` shows them.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from accredit.qualifications.models import Qualification
-from accredit.vetting.models import Decision, Evidence, Found, Outcome
+from accredit.vetting import rules_education, rules_government
+from accredit.vetting.findings import Findings, Thresholds
+from accredit.vetting.models import Decision, Evidence, Outcome
+from accredit.vetting.rule import Rule, listed
 
-VERSION = "1"
-"""Stored with each decision; changes whenever a rule does."""
+VERSION = "2"
+"""Stored with each decision; changes whenever a rule, or what a source's facts mean, does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What the policy's numbers are. ``name_match``: 0 to 100, see ``ACCREDIT_NAME_MATCH_THRESHOLD``."""
+def _unavailable(found: Findings) -> str | None:
+    return f"Without an answer from {listed(found.unavailable)}." if found.unavailable else None
 
-    name_match: float
+
+def _concern(found: Findings) -> str | None:
+    return " ".join(found.concerns) or None
+
+
+def _with_common(prefix: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The rules, after and among which those that every qualification has are tried."""
+    unavailable = Rule(
+        f"{prefix}.unavailable", Outcome.REFER, "a source that the rules need did not answer", "", _unavailable
+    )
+    concern = Rule(
+        f"{prefix}.concern", Outcome.REFER, "a source, such as a plugin, would have a person look", "any", _concern
+    )
+    first = next(number for number, rule in enumerate(rules) if rule.outcome is Outcome.APPROVED)
+    return (unavailable, *rules[:first], concern, *rules[first:])
+
+
+RULES: Mapping[Qualification, tuple[Rule, ...]] = {
+    Qualification.EDUCATION: _with_common("education", rules_education.RULES),
+    Qualification.GOVERNMENT_COMMUNITY_CLOUD: _with_common("government", rules_government.RULES),
+}
 
 
 def decide(qualification: Qualification, evidence: Mapping[str, Evidence], thresholds: Thresholds) -> Decision:
     """Decide a case from its evidence. Raises ``ValueError`` for a qualification that has no vetting."""
-    if qualification is Qualification.EDUCATION:
-        return _education(evidence)
-    if qualification is Qualification.GOVERNMENT_COMMUNITY_CLOUD:
-        return _government(evidence, thresholds)
-    raise ValueError(f"{qualification} has no vetting")
+    if qualification not in RULES:
+        raise ValueError(f"{qualification} has no vetting")
+    found = Findings(evidence, thresholds)
+    return next(decision for rule in RULES[qualification] if (decision := rule.decide(found)))
 
 
-def _education(evidence: Mapping[str, Evidence]) -> Decision:
-    domains = evidence["academic_domains"].facts["domains"]
-    academic = {domain["registrable"]: domain["domain"] for domain in domains if domain["academic"]}
-    website = evidence["website_domain"]
-    if academic and website.outcome is Found.FOUND and website.facts["registrable"] not in academic:
-        return Decision(
-            Outcome.REFER,
-            "education.website-elsewhere",
-            f"{_names(academic.values())} is academic and verified, but the website is on {website.facts['host']}.",
-        )
-    if academic:
-        return Decision(
-            Outcome.APPROVED,
-            "education.academic-domain",
-            f"The customer controls {_names(academic.values())}, which is academic.",
-        )
-    if not domains:
-        return Decision(Outcome.REFER, "education.no-domain", "The customer has no verified domain.")
-    names = _names(domain["domain"] for domain in domains)
-    if all(domain["free_mail"] or domain["stop_listed"] for domain in domains):
-        return Decision(
-            Outcome.DENIED,
-            "education.free-or-stop-listed",
-            f"The customer's only domains are free-mail or stop-listed: {names}.",
-            "Not an Academic Domain",
-        )
-    return Decision(Outcome.REFER, "education.unknown-domain", f"Not known to be academic: {names}.")
-
-
-def _government(evidence: Mapping[str, Evidence], thresholds: Thresholds) -> Decision:
-    domains = evidence["government_domains"].facts["domains"]
-    if not domains:
-        return Decision(
-            Outcome.REFER,
-            "government.no-domain",
-            "The customer has no verified domain below .gov or .mil.",
-        )
-    match = evidence["code_organization"]
-    similarity = match.facts["similarity"] if match.outcome is Found.FOUND else 0.0
-    if similarity < thresholds.name_match:
-        return Decision(
-            Outcome.REFER,
-            "government.name-differs",
-            f"The customer controls {_names(domains)}, but its name and the validation code's organization "
-            f"are {similarity:g} of 100 alike, less than {thresholds.name_match:g}.",
-        )
-    return Decision(
-        Outcome.APPROVED,
-        "government.domain-and-name",
-        f"The customer controls {_names(domains)}, and its name is {similarity:g} of 100 like the validation "
-        "code's organization.",
-    )
-
-
-def _names(domains: Iterable[str]) -> str:
-    return ", ".join(sorted(domains))
+def table() -> str:
+    """The rules as a table in Markdown, in the order in which they are tried."""
+    rows = [
+        f"| `{rule.id}` | {rule.outcome}{f': {rule.reason}' if rule.reason else ''} | {rule.when} | {rule.needs} |"
+        for rules in RULES.values()
+        for rule in rules
+    ]
+    return "\n".join(["| rule | decides | when | evidence |", "|---|---|---|---|", *rows])

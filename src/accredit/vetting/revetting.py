@@ -51,6 +51,7 @@ def subject_of(case: Case) -> dict[str, Any]:
         "companyName": case.company_name,
         "country": case.country,
         "domains": list(case.domains),
+        "state": case.state,
         "educationSegment": case.education_segment,
         "websiteHost": case.website_host,
     }

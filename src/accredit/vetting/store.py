@@ -6,7 +6,7 @@ happens to a case happens under the lock of its qualification, so nothing here w
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -22,6 +22,7 @@ from accredit.database.rows import Write, write_together
 from accredit.qualifications import rules
 from accredit.qualifications.models import EducationSegment, Qualification, QualificationState, VettingStatus
 from accredit.qualifications.store import OPERATION_TYPE, resource_value, state_of
+from accredit.registries.domains import registrable
 from accredit.validations import store as validations
 from accredit.vetting import policy
 from accredit.vetting.models import Case, Decision, Evidence, Outcome
@@ -41,7 +42,8 @@ _CASES = """
 SELECT asked.id, asked.request_number, customer.partner_id, customer.id, customer.company_name, asked.qualification,
        asked.education_segment, asked.website, asked.validation_id, code.organization_name,
        ARRAY(SELECT domain FROM customer_domains WHERE customer_id = customer.id ORDER BY domain),
-       customer.address ->> 'country', asked.vetting_status, asked.facts_version, statement_timestamp()
+       customer.address ->> 'country', customer.address ->> 'state', asked.vetting_status, asked.facts_version,
+       statement_timestamp()
 FROM qualifications AS asked
 JOIN customers AS customer ON customer.id = asked.customer_id
 LEFT JOIN validation_codes AS code
@@ -61,6 +63,25 @@ FROM decisions AS approved
 WHERE approved.qualification_id = %s AND approved.request_number = %s AND approved.outcome = 'Approved'
 ORDER BY approved.decided_at DESC, approved.id DESC
 LIMIT 1
+"""
+
+# The customers below a registered domain, by the index on reverse(domain): "." to "/" is all that follows a dot.
+_SHARED = """
+SELECT asked.customer_id, asked.domain, array_agg(DISTINCT other.company_name)
+FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS asked (customer_id, domain, top)
+JOIN customers AS own ON own.id = asked.customer_id
+CROSS JOIN LATERAL (
+    SELECT customer.company_name
+    FROM customer_domains AS theirs
+    JOIN customers AS customer ON customer.id = theirs.customer_id
+    WHERE (theirs.domain = asked.top
+           OR (reverse(theirs.domain) ~>=~ (reverse(asked.top) || '.')
+               AND reverse(theirs.domain) ~<~ (reverse(asked.top) || '/')))
+      AND theirs.customer_id <> asked.customer_id
+      AND lower(customer.company_name) <> lower(own.company_name)
+    LIMIT 5
+) AS other
+GROUP BY asked.customer_id, asked.domain
 """
 
 _LOCK = """
@@ -178,7 +199,31 @@ async def load(pool: Pool, references: Sequence[CaseReference], *, timeout: floa
     """The cases that are still in review, or Approved; the others were denied, or asked for again, in the meantime."""
     rows = await fetch(pool, _CASES, ([id for id, _ in references],), timeout=timeout)
     wanted = set(references)
-    return [_pending(row) for row in rows if (row[0], row[1]) in wanted]
+    cases = [_pending(row) for row in rows if (row[0], row[1]) in wanted]
+    return await _with_shared_domains(pool, cases, timeout)
+
+
+async def _with_shared_domains(pool: Pool, found: Sequence[Pending], timeout: float) -> list[Pending]:
+    """The cases, each with the other customers of other names below the same registered domains."""
+    asked = [
+        (one.case.customer_id, domain, top)
+        for one in found
+        for domain in one.case.domains
+        if (top := registrable(domain))
+    ]
+    if not asked:
+        return list(found)
+    ids, domains, tops = map(list, zip(*asked, strict=True))
+    rows = await fetch(pool, _SHARED, (ids, domains, tops), timeout=timeout)
+    shared: dict[UUID, dict[str, tuple[str, ...]]] = {}
+    for customer_id, domain, others in rows:
+        shared.setdefault(customer_id, {})[domain] = tuple(sorted(others))
+    return [
+        replace(one, case=replace(one.case, shared_domains=shared[one.case.customer_id]))
+        if one.case.customer_id in shared
+        else one
+        for one in found
+    ]
 
 
 async def pending(connection: Connection, qualification_id: UUID) -> Pending | None:
@@ -189,7 +234,7 @@ async def pending(connection: Connection, qualification_id: UUID) -> Pending | N
 
 def _pending(row: tuple[Any, ...]) -> Pending:
     (id, request_number, partner_id, customer_id, company_name, qualification, segment, website, validation_id,
-     organization, domains, country, status, facts_version, read_at) = row  # fmt: skip
+     organization, domains, country, state, status, facts_version, read_at) = row  # fmt: skip
     case = Case(
         id,
         request_number,
@@ -203,6 +248,7 @@ def _pending(row: tuple[Any, ...]) -> Pending:
         organization,
         tuple(domains),
         country,
+        state,
     )
     return Pending(case, VettingStatus(status), facts_version, read_at)
 

@@ -29,11 +29,13 @@ from accredit.database.group_commit import GroupCommit
 from accredit.database.pool import Connection, Pool, create_pool, transact
 from accredit.limits import store as limits
 from accredit.qualifications.models import QualificationState, VettingStatus
+from accredit.registries import importing
+from accredit.registries.store import Lookup
 from accredit.settings import Settings
 from accredit.vetting import policy, queue, schedule, store
-from accredit.vetting.evidence import gather
+from accredit.vetting.evidence import Gatherer
+from accredit.vetting.findings import Thresholds
 from accredit.vetting.models import Decision, Evidence, Found, Outcome
-from accredit.vetting.policy import Thresholds
 from accredit.vetting.queue import CaseReference, WorkerDriver
 from accredit.vetting.revetting import reconsider, subject_of
 from accredit.vetting.store import Cause, Pending, Verdict
@@ -69,7 +71,8 @@ class Vetting:
         self._pool = pool
         self._settings = settings
         self._timeout = settings.database_timeout
-        self._thresholds = Thresholds(settings.name_match_threshold)
+        self._thresholds = Thresholds.of(settings)
+        self._gather = Gatherer.of(Lookup(pool, most=settings.registry_cache, timeout=self._timeout), settings)
         self._review_within = timedelta(hours=settings.review_deadline)
         # Jobs that run at the same time read together as they commit together.
         self._reads: GroupCommit[CaseReference, Pending | None] = GroupCommit(self._load, most=settings.write_batch)
@@ -152,7 +155,7 @@ class Vetting:
             return
         case = pending.case
         approval = await store.approval(self._pool, case, timeout=self._timeout)
-        evidence = gather(case)
+        evidence = await self._gather(case)
         decision = reconsider(
             case.qualification,
             approval,
@@ -164,7 +167,7 @@ class Vetting:
             await self._commit(pending, Cause.REVETTING, decision, list(evidence.values()))
 
     async def _decide_request(self, pending: Pending) -> None:
-        evidence = gather(pending.case)
+        evidence = await self._gather(pending.case)
         decision = policy.decide(pending.case.qualification, evidence, self._thresholds)
         await self._commit(pending, Cause.REQUEST, decision, list(evidence.values()))
 
@@ -234,7 +237,7 @@ async def _work(settings: Settings, database_url: str, vetting: Vetting, stop: a
         started = time.monotonic()
         try:
             async with await _connect(database_url) as listening, await _connect(database_url) as asking:
-                await _run_queue(PgQueuer(WorkerDriver(listening, asking)), settings, vetting, stop)
+                await _run_queue(PgQueuer(WorkerDriver(listening, asking)), settings, database_url, vetting, stop)
         except Exception as error:
             if time.monotonic() - started > _LONGEST_RECONNECT_SECONDS:
                 pause = _RECONNECT_SECONDS
@@ -248,7 +251,9 @@ async def _connect(database_url: str) -> Connection:
     return await psycopg.AsyncConnection.connect(database_url, autocommit=True, application_name="accredit-worker")
 
 
-async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: asyncio.Event) -> None:
+async def _run_queue(
+    pgq: PgQueuer, settings: Settings, database_url: str, vetting: Vetting, stop: asyncio.Event
+) -> None:
     def executor(parameters: EntrypointExecutorParameters) -> DatabaseRetryEntrypointExecutor:
         return DatabaseRetryEntrypointExecutor(
             parameters, max_attempts=_MOST_ATTEMPTS, initial_delay=timedelta(seconds=1)
@@ -275,6 +280,12 @@ async def _run_queue(pgq: PgQueuer, settings: Settings, vetting: Vetting, stop: 
     @pgq.schedule("escalate_reviews", "* * * * *")
     async def escalate(_: Schedule) -> None:
         await vetting.escalate()
+
+    if settings.registry_refresh_hours:
+
+        @pgq.schedule("refresh_registries", "41 * * * *")
+        async def refresh(_: Schedule) -> None:
+            await asyncio.to_thread(importing.refresh, database_url, settings)
 
     async def stop_queue() -> None:
         await stop.wait()
