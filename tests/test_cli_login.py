@@ -1,7 +1,6 @@
-"""Logging in and out: Entra ID by device code and browser, the local authority, tokens from the environment, profiles."""
+"""Logging in and out: Entra ID by device code and browser, the local authority, the environment, profiles."""
 
 import json
-import os
 import stat
 import sys
 from collections.abc import Iterator
@@ -206,4 +205,4 @@ def test_the_configuration_is_where_the_platform_has_it(cli: Cli, monkeypatch: p
     cli("profiles", "add", "one", "global")
     (written,) = [path for path in cli.folder.rglob("config.json") if "accredit" in path.parts]
     assert json.loads(written.read_text())["current"] == "one"
-    assert os.stat(written).st_mode & 0o077 == 0
+    assert written.stat().st_mode & 0o077 == 0
