@@ -1,4 +1,4 @@
-"""Logging in and out: Entra ID by device code and browser, the local authority, tokens of the environment, profiles."""
+"""Logging in and out: Entra ID by device code and browser, the local authority, the environment, profiles."""
 
 import json
 import stat

@@ -33,6 +33,8 @@ from accredit.client import (
     StaticTokenCredential,
     VettingReason,
 )
+from accredit.client._policies import environment_proxies
+from accredit.client._settings import Endpoint
 from accredit.identity.authority import LocalAuthority, RefreshGrant
 from tests.clients import KINDS, Clients, Time, make_clients
 from tests.conftest import AUDIENCE, DEADLINE, Partner, Service, run_cli
@@ -278,6 +280,21 @@ def test_a_netrc_does_not_replace_the_token(clients: Clients, tmp_path: Any, mon
     with misbehaving(answer(200, [])) as server:
         clients(server.url, "ours").qualifications.list(CUSTOMER)
     assert server.ids("Authorization") == ["Bearer ours"]
+
+
+def test_proxies_of_the_environment_are_for_other_hosts(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent to this machine stays on it; what is sent elsewhere goes by the proxy."""
+    with misbehaving(answer(200, [])) as server, misbehaving(answer(200, [])) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        clients(server.url).qualifications.list(CUSTOMER)
+        assert len(server.received) == 1
+        assert proxy.received == []
+        clients(server.url, proxies={"http": proxy.url}).qualifications.list(CUSTOMER)
+        assert proxy.received[0].target == f"{server.url}/v1/customers/{CUSTOMER}/qualifications"
+    assert environment_proxies(Endpoint.of("https://x.example"))["http"] == proxy.url
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ class _WatchedAdapter(HTTPAdapter):
 
 
 class Transport(RequestsTransport):  # type: ignore[misc] # azure-core imports it lazily
-    """As azure-core's, with a session of its own.
+    """As azure-core's, with a session of its own. Proxies come from the client.
 
     :keyword connection_timeout: seconds to connect.
     :keyword read_timeout: seconds to wait for each piece of an answer.
@@ -66,10 +66,6 @@ class Transport(RequestsTransport):  # type: ignore[misc] # azure-core imports i
         session = requests.Session()
         for scheme in _POOLS:
             session.mount(f"{scheme}://", _WatchedAdapter(pool_maxsize=_CONNECTIONS))
-        session.auth = _keep_authorization
+        # Else requests would replace our token by what a .netrc has for the host, and send loopback's calls to a proxy.
+        session.trust_env = False
         super().__init__(session=session, connection_timeout=connection_timeout, read_timeout=read_timeout, **kwargs)
-
-
-def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Without it, requests would replace our token by what a ``.netrc`` has for the host."""
-    return request
