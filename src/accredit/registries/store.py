@@ -23,6 +23,7 @@ VALUES (%s, %s, %s, %s, 0, %s, %s)
 """
 _CHECKED = "UPDATE registries SET source = %s, checked_at = %s WHERE name = %s"
 _COPY = "COPY registry_institutions (registry, domain, names, kind, country, state) FROM STDIN"
+_ANALYZE = "ANALYZE registries, registry_institutions"  # look-ups must not wait for autovacuum to be planned well
 _COUNTED = "UPDATE registries SET entries = %s WHERE name = %s"
 
 # One statement, so that entries and versions are of one moment. Without domains it asks for the versions alone.
@@ -69,6 +70,7 @@ def add(
     if not count:
         raise NothingImportedError("there is no institution in it")
     connection.execute(_COUNTED, (count, name))
+    connection.execute(_ANALYZE)
     connection.execute(REGISTRIES_CHANGED)
     return count
 

@@ -27,7 +27,7 @@ CREATE TABLE registry_institutions (
     country  text,
     state    text
 );
-CREATE INDEX registry_institutions_domain ON registry_institutions (registry, domain);
+CREATE INDEX registry_institutions_domain ON registry_institutions (domain, registry);
 """
 
 DOMAINS = """
