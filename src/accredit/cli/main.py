@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from accredit import __version__
-from accredit.cli import registry, review, seed, token, vet
+from accredit.cli import domain, registry, review, seed, token, vet
 from accredit.cli.client import codes, customers, login, profiles, qualifications
 from accredit.cli.options import (
     Audiences,
@@ -43,6 +43,7 @@ app.command()(seed.seed)
 app.command()(vet.vet)
 app.add_typer(review.app)
 app.add_typer(registry.app)
+app.add_typer(domain.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from accredit.cli import exits
 from accredit.cli.options import DatabaseUrl, Home, server_extra, settings_from_flags
@@ -86,6 +83,9 @@ def list_registries(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("Name", "Kind", "Domains", "Imported", "Version", "Source")
     for one in found:
         imported_at = f"{one.imported_at:%Y-%m-%d %H:%M}"
@@ -99,7 +99,7 @@ def remove(
     home: Home = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Remove a registry. Decisions that were made with it stand."""
+    """Remove a registry. What was decided with it is looked at again."""
     settings = settings_from_flags(home=home, database_url=database_url)
     with server_extra():
         import psycopg
@@ -125,6 +125,9 @@ def _format(kind: str) -> "Format":
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int], object]]:
     """What to tell the count of domains; shown on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

@@ -1,18 +1,13 @@
 """``accredit vet --dry-run``: what the policy makes of the rows of a file."""
 
-import asyncio
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from accredit.cli import exits
 from accredit.cli.options import DatabaseUrl, Home, server_extra, settings_from_flags
@@ -30,6 +25,8 @@ def vet(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Decide the rows of a CSV file as the service would decide them, and write them with what was decided."""
+    import asyncio
+
     if not dry_run:
         exits.fail(exits.USAGE, "give --dry-run: rows of a file are decided, but no customer's qualification is")
     settings = settings_from_flags(home=home, database_url=database_url)
@@ -78,6 +75,9 @@ async def _vet(
 @contextmanager
 def _input(file: Path) -> Iterator[BinaryIO]:
     """The file, so that it can be read twice; ``-`` is standard input."""
+    import shutil
+    import tempfile
+
     with ExitStack() as stack:
         source: BinaryIO = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
         if not source.seekable():
@@ -94,6 +94,8 @@ def _output(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     new = Path(name)
     try:
@@ -117,6 +119,9 @@ def _umask() -> int:
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[], object]]:
     """What to call for each row; shown on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda: None

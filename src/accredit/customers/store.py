@@ -1,5 +1,6 @@
 """Customers in the database. What changes is changed with its audit record, in one transaction."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -26,6 +27,8 @@ from accredit.wire.errors import BAD_REQUEST, NOT_A_SANDBOX, ApiError
 from accredit.wire.operations import Call
 from accredit.wire.paging import Page, Query
 
+OPERATOR: Final = "accredit"
+"""What audit records name as the application where an operator used the command line."""
 FILTERS: Final = {"CompanyName": "starts_with", "Domain": "starts_with"}
 """What a list may be filtered by, each with its operator."""
 
@@ -39,6 +42,7 @@ COLUMNS: LiteralString = """
 """What :func:`stored` reads, of ``customers AS customer``."""
 _ONE: LiteralString = f"SELECT {COLUMNS} FROM customers AS customer WHERE id = %s AND partner_id = %s"
 _LOCK: LiteralString = f"{_ONE} FOR NO KEY UPDATE"
+_LOCK_BY_ID: LiteralString = f"SELECT {COLUMNS} FROM customers AS customer WHERE id = %s FOR NO KEY UPDATE"
 
 # Each list has an index of just this order, and every page is a range of it.
 _COUNT = "SELECT coalesce(sum(customers), 0)::bigint FROM customer_counts WHERE partner_id = %(partner_id)s"
@@ -208,6 +212,19 @@ async def add_domain(connection: Connection, call: Call, before: StoredCustomer,
     return after
 
 
+async def remove_domain(connection: Connection, customer_id: UUID, domain: str, *, removed_by: str) -> bool:
+    """Take a domain (A-labels) from a customer, as an operator does; return whether it had it."""
+    row = await (await connection.execute(_LOCK_BY_ID, (customer_id,))).fetchone()
+    if row is None or domain not in (before := stored(row)).custom_domains:
+        return False
+    await connection.execute(_REMOVE_DOMAIN, (domain, customer_id))
+    after = msgspec.structs.replace(before, custom_domains=[one for one in before.custom_domains if one != domain])
+    record = _record(after, "remove_customer_domain", whole(before), whole(after), {"Domain": domain})
+    record = replace(record, user_principal_name=removed_by, application_id=OPERATOR)
+    await write_together(connection, [audit.write([record])])
+    return True
+
+
 async def _takers(connection: Connection, domain: str) -> set[UUID]:
     await connection.execute(_LOCK_DOMAIN, (domain,))
     return {id for (id,) in await (await connection.execute(_TAKEN_BY, {"domain": domain})).fetchall()}
@@ -222,21 +239,34 @@ async def _audit(
     new: msgspec.Struct | None,
     details: dict[str, str] | None = None,
 ) -> None:
-    record = AuditRecord(
+    caller = call.caller
+    record = replace(
+        _record(customer, operation_type, old, new, call.provenance | (details or {})),
+        user_principal_name=caller.user_principal_name,
+        application_id=caller.application_id,
+    )
+    await write_together(connection, [audit.write([record])])
+
+
+def _record(
+    customer: StoredCustomer,
+    operation_type: str,
+    old: msgspec.Struct | None,
+    new: msgspec.Struct | None,
+    details: dict[str, str],
+) -> AuditRecord:
+    return AuditRecord(
         partner_id=customer.partner_id,
         customer_id=customer.id,
         customer_name=customer.profile.company_name,
-        user_principal_name=call.caller.user_principal_name,
-        application_id=call.caller.application_id,
         resource_type="customer",
         resource_old_value=as_text(old),
         resource_new_value=as_text(new),
         operation_type=operation_type,
         operation_date=datetime.now(UTC),
         operation_status="succeeded",
-        details=call.provenance | (details or {}),
+        details=details,
     )
-    await write_together(connection, [audit.write([record])])
 
 
 def as_text(resource: msgspec.Struct | None) -> str | None:
