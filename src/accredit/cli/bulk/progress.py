@@ -24,7 +24,7 @@ _WORDS = {
     State.SET: ("set", "green"),
     State.DENIED: ("denied", "red"),
     State.FAILED: ("failed", "red"),
-    State.UNKNOWN: ("unknown", "yellow"),
+    State.UNKNOWN: ("under way", "yellow"),
 }
 
 
@@ -35,6 +35,7 @@ class Standing:
     total: int
     tally: Tally
     pace: Pace
+    clock: Callable[[], float]
     waiting: bool = False
 
     @property
@@ -42,6 +43,14 @@ class Standing:
         """How many updates have come as far as the phase goes: to an answer, or to a decision."""
         states = self.tally.states
         return sum(states.values()) - states[State.UNKNOWN] - (states[State.IN_REVIEW] if self.waiting else 0)
+
+    @property
+    def limit(self) -> str:
+        """What the endpoint's answers say of its limit; empty while they say nothing."""
+        pause = self.pace.paused(self.clock())
+        if pause >= 1:
+            return f"the endpoint asks to wait {duration(pause)}"
+        return "" if self.pace.limit is None else f"just under {self.pace.limit:,.0f} a minute"
 
     @property
     def phase(self) -> str:
@@ -106,7 +115,8 @@ def _lines(standing: Standing) -> Iterator[Callable[[], None]]:
     def draw() -> None:
         rate = speed.of(standing.done)
         states = ", ".join(words for words, _ in counts(standing.tally.states)) or "nothing sent yet"
-        line = f"{standing.phase}: {standing.done:,} of {standing.total:,}, {rate:,.0f}/s; {states}"
+        limit = f" ({standing.limit})" if standing.limit else ""
+        line = f"{standing.phase}: {standing.done:,} of {standing.total:,}, {rate:,.0f}/s; {states}{limit}"
         typer.echo(line, err=True)
 
     yield draw
@@ -137,8 +147,8 @@ def _bar(standing: Standing) -> Iterator[Callable[[], None]]:
             f"{duration(left / rate)} left" if rate > 0 and left else "",
         )
         line = Text("  ").join(Text(words, style=colour) for words, colour in counts(standing.tally.states))
-        if standing.pace.limit is not None:
-            line.append(f"  (limit {standing.pace.limit:,.0f} a minute)", style="dim")
+        if standing.limit:
+            line.append(f"  ({standing.limit})", style="dim")
         return Group(bar, line)
 
     with Live(console=Console(stderr=True), auto_refresh=False, get_renderable=frame) as live:
