@@ -27,9 +27,11 @@ def stand_in() -> Iterator[PartnerCenter]:
 
 
 def test_speed_is_of_the_last_moments() -> None:
-    moments = iter([0.0, 10.0, 20.0, 30.0])
+    moments = iter([0.0, 10.0, 20.0, 30.0, 40.0, 50.0])
     speed = Speed(lambda: next(moments))
     assert [speed.of(done) for done in (0, 100, 100, 400)] == [0, 10, 0, 30]
+    assert speed.of(400, paused=True) == 0
+    assert speed.of(500) == 10
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (67, "1:07"), (3600 * 3, "3:00:00")])
