@@ -5,9 +5,9 @@
     .venv/bin/python benchmarks/bulk.py memory [--lines 1000 1000000]
 
 ``limit`` sends to a stand-in that counts, by a limiter as the service has it (so many in any sixty seconds) or as API
-gateways have it (so many in each minute of the clock). ``speed`` sends to ``accredit serve`` with its limits off, on the
-same machine, worker running. ``memory`` sends files of several lengths to the stand-in, and tells the most memory that
-each run took.
+gateways have it (so many in each minute of the clock). ``speed`` sends to ``accredit serve`` with its limits off, on
+the same machine, worker running. ``memory`` sends files of several lengths to the stand-in, and tells the most memory
+that each run took.
 """
 
 import argparse
@@ -192,7 +192,7 @@ def main() -> None:
     one.set_defaults(measure=limit)
     one = commands.add_parser("speed")
     one.add_argument("--updates", type=int, default=20_000)
-    one.add_argument("--concurrency", type=int, default=32)
+    one.add_argument("--concurrency", type=int, default=64)
     one.add_argument("--runs", type=int, default=3)
     one.set_defaults(measure=speed)
     one = commands.add_parser("memory")

@@ -97,10 +97,10 @@ def test_without_a_limit_nothing_is_held_back() -> None:
 @pytest.mark.parametrize("kind", [SlidingLog, FixedWindow])
 def test_a_limit_is_used_to_97_percent_and_refusals_stay_few(kind: type[Limiter], phase: float) -> None:
     limiter = SlidingLog(5000) if kind is SlidingLog else FixedWindow(5000, phase=phase)
-    seen = drive(limiter, seconds=900, start=phase)
-    assert len(seen.admitted) >= 0.97 * 5000 * 15
+    seen = drive(limiter, seconds=600, start=phase)
+    assert len(seen.admitted) >= 0.97 * 5000 * 10
     first = phase if kind is SlidingLog else 120 - phase
-    for minute in range(1, 13):
+    for minute in range(1, 8):
         assert seen.between(first + 60 * minute, first + 60 * minute + 60) >= 0.97 * 5000, minute
     assert len(seen.refused) <= 0.01 * len(seen.admitted)
 
@@ -127,7 +127,7 @@ def test_what_others_stop_using_is_taken_up(kind: type[Limiter]) -> None:
     concurrency=st.integers(1, 64),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_any_limit_is_used_well(limit: int, sliding: bool, phase: float, concurrency: int, seed: int) -> None:
     limiter: Limiter = SlidingLog(limit) if sliding else FixedWindow(limit, phase=phase)
     seen = drive(limiter, seconds=420, fastest=380.0, concurrency=concurrency, seed=seed)

@@ -43,11 +43,15 @@ class Pace:
         """The limit as far as it is learned: requests in a window."""
         return self._limit
 
+    def paused(self, now: float) -> float:
+        """Seconds for which nothing may start, since an answer said so; 0: it may."""
+        return max(0.0, self._paused_until - now)
+
     def delay(self, now: float) -> float:
         """Seconds until the next request may start. 0: now, and it counts as started."""
         self._began = now if self._began is None else self._began
-        if now < self._paused_until:
-            return self._paused_until - now
+        if self.paused(now):
+            return self.paused(now)
         self._learn(now)
         if self._limit is None:
             return 0.0

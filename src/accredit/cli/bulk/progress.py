@@ -24,7 +24,7 @@ _WORDS = {
     State.SET: ("set", "green"),
     State.DENIED: ("denied", "red"),
     State.FAILED: ("failed", "red"),
-    State.UNKNOWN: ("unknown", "yellow"),
+    State.UNKNOWN: ("under way", "yellow"),
 }
 
 
@@ -35,6 +35,7 @@ class Standing:
     total: int
     tally: Tally
     pace: Pace
+    clock: Callable[[], float]
     waiting: bool = False
 
     @property
@@ -44,22 +45,34 @@ class Standing:
         return sum(states.values()) - states[State.UNKNOWN] - (states[State.IN_REVIEW] if self.waiting else 0)
 
     @property
+    def pause(self) -> float:
+        """Seconds for which nothing is sent, because an answer said so."""
+        return self.pace.paused(self.clock())
+
+    @property
+    def limit(self) -> str:
+        """What the endpoint's answers say of its limit; empty while they say nothing."""
+        if self.pause >= 1:
+            return f"the endpoint asks to wait {duration(self.pause)}"
+        return "" if self.pace.limit is None else f"just under {self.pace.limit:,.0f} a minute"
+
+    @property
     def phase(self) -> str:
         """The phase in a word."""
         return "waiting for decisions" if self.waiting else "sending"
 
 
 class Speed:
-    """How fast something grows: by so much a second, over the last quarter of a minute."""
+    """How fast a run goes on: by so many a second, over the last quarter of a minute, or since its last pause."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
-    def of(self, done: int) -> float:
+    def of(self, done: int, *, paused: bool = False) -> float:
         """Take in how much is done; return how much more it becomes each second."""
         now = self._clock()
-        if self._seen and done < self._seen[-1][1]:  # another phase
+        if paused or (self._seen and done < self._seen[-1][1]):  # less is done in a new phase
             self._seen.clear()
         self._seen.append((now, done))
         while self._seen[0][0] < now - _SPEED_OVER:
@@ -104,9 +117,10 @@ def _lines(standing: Standing) -> Iterator[Callable[[], None]]:
     speed = Speed()
 
     def draw() -> None:
-        rate = speed.of(standing.done)
+        rate = speed.of(standing.done, paused=standing.pause > 0)
         states = ", ".join(words for words, _ in counts(standing.tally.states)) or "nothing sent yet"
-        line = f"{standing.phase}: {standing.done:,} of {standing.total:,}, {rate:,.0f}/s; {states}"
+        limit = f" ({standing.limit})" if standing.limit else ""
+        line = f"{standing.phase}: {standing.done:,} of {standing.total:,}, {rate:,.0f}/s; {states}{limit}"
         typer.echo(line, err=True)
 
     yield draw
@@ -123,8 +137,8 @@ def _bar(standing: Standing) -> Iterator[Callable[[], None]]:
     speed = Speed()
 
     def frame() -> Any:
-        done, rate = standing.done, speed.of(standing.done)
-        left = standing.total - done
+        done = standing.done
+        rate, left = speed.of(done, paused=standing.pause > 0), standing.total - done
         bar = Table.grid(padding=(0, 1), expand=True)
         for _ in range(5):
             bar.add_column(no_wrap=True)
@@ -137,8 +151,8 @@ def _bar(standing: Standing) -> Iterator[Callable[[], None]]:
             f"{duration(left / rate)} left" if rate > 0 and left else "",
         )
         line = Text("  ").join(Text(words, style=colour) for words, colour in counts(standing.tally.states))
-        if standing.pace.limit is not None:
-            line.append(f"  (limit {standing.pace.limit:,.0f} a minute)", style="dim")
+        if standing.limit:
+            line.append(f"  ({standing.limit})", style="dim")
         return Group(bar, line)
 
     with Live(console=Console(stderr=True), auto_refresh=False, get_renderable=frame) as live:

@@ -131,7 +131,7 @@ async def _run(
     """Send and wait; the exit code (0: see what came of it), or ``None`` when stopped at once."""
     tally, turns = Tally(summary.states), Turns(Pace())
     interrupts = _Interrupts(turns)
-    standing = Standing(checked.updates, tally, turns.pace)
+    standing = Standing(checked.updates, tally, turns.pace, turns.clock)
     client = PartnerCenterClient(
         _InThread(connection.credential), endpoint=connection.endpoint, application=APPLICATION, retry_total=0
     )

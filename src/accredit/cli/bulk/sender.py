@@ -246,14 +246,22 @@ class _Answer:
     """What an answer's headers tell: the correlation ID, and how far the service's clock is from ours."""
 
     def __init__(self) -> None:
-        self.correlation_id: str | None = None
-        self.skew = timedelta(0)
+        self._headers: Mapping[str, str] = {}
 
     def __call__(self, response: Any) -> None:
-        headers = response.http_response.headers
-        self.correlation_id = headers.get("MS-CorrelationId")
-        with suppress(TypeError, ValueError):
-            self.skew = parsedate_to_datetime(headers.get("Date")) - datetime.now(UTC)
+        self._headers = response.http_response.headers
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self._headers.get("MS-CorrelationId")
+
+    @property
+    def skew(self) -> timedelta:
+        """Right after the answer."""
+        try:
+            return parsedate_to_datetime(self._headers.get("Date", "")) - datetime.now(UTC)
+        except (TypeError, ValueError):
+            return timedelta(0)
 
 
 def accepted(entry: Entry, state: CustomerQualification, correlation_id: str | None = None) -> Entry:

@@ -65,7 +65,7 @@ def update(
     ] = None,
     concurrency: Annotated[
         int, typer.Option(min=1, max=MOST_CONCURRENT, help="With --file: how many requests at once.")
-    ] = 32,
+    ] = 64,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --file: send again what failed in the runs before.")
     ] = False,
