@@ -91,7 +91,10 @@ class Gatherer:
         if key in self._kept and self._kept[key][0] > now:
             return self._kept[key][1]
         try:
-            async with asyncio.timeout(source.timeout if source.waits else None):
+            if source.waits:
+                async with asyncio.timeout(source.timeout):
+                    evidence = _checked(source, await source.look(case))
+            else:
                 evidence = _checked(source, await source.look(case))
         except Exception as error:
             log.warning("evidence unavailable", source=source.name, error=f"{type(error).__name__}: {error}")
