@@ -20,11 +20,13 @@ def domain_name(text: str) -> str | None:
     domain writes it so.
     """
     text = text.strip().removesuffix(".")
-    try:
-        name = idna.encode(text, uts46=True).decode()
-    except UnicodeError:
-        # Hosts may have underscores, and older names hyphens where IDNA has none.
-        name = text.lower() if text.isascii() else ""
+    name = text.lower()
+    # Hosts may have underscores, and older names hyphens where IDNA has none: only what is not ASCII is its business.
+    if not text.isascii() or "xn--" in name:
+        try:
+            name = idna.encode(text, uts46=True).decode()
+        except UnicodeError:
+            return None
     labels = name.split(".")
     if len(name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)):
         return None

@@ -69,7 +69,8 @@ class Source:
     """A source of evidence: looks at a case, answers facts, decides nothing.
 
     ``look`` may wait for the network, but never block; after ``timeout`` seconds it counts as unavailable. What it
-    found, or did not find, is kept for ``keep`` seconds for cases with an equal ``key``.
+    found, or did not find, is kept for ``keep`` seconds for cases with an equal ``key``. One that never waits says so
+    with ``waits``: it costs less to ask.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Source:
     timeout: float = 2.0
     keep: float = 0.0
     key: Callable[[Case], Hashable] = Case.facts
+    waits: bool = True
 
 
 class Outcome(StrEnum):

@@ -27,13 +27,12 @@ _MOST_KEPT = 10_000
 
 def built_in(look_up: LookUp, settings: Settings) -> list[Source]:
     """The sources that the policy's rules read."""
-    timeout = settings.evidence_timeout
     return [
-        Source("domains", domains, timeout),
-        Source("institutions", Institutions(look_up), timeout),
-        Source("company", company, timeout),
-        Source("website", website, timeout),
-        Source("code_organization", code_organization, timeout),
+        Source("domains", domains, waits=False),
+        Source("institutions", Institutions(look_up), settings.evidence_timeout),
+        Source("company", company, waits=False),
+        Source("website", website, waits=False),
+        Source("code_organization", code_organization, waits=False),
     ]
 
 
@@ -82,8 +81,9 @@ class Gatherer:
 
     async def __call__(self, case: Case) -> dict[str, Evidence]:
         """What each source says of ``case``, by the source's name; one that fails, or is too slow, is unavailable."""
-        heard = await asyncio.gather(*(self._ask(source, case) for source in self._sources))
-        return {evidence.source: evidence for evidence in heard}
+        prompt = [await self._ask(source, case) for source in self._sources if not source.waits]
+        waited = await asyncio.gather(*(self._ask(source, case) for source in self._sources if source.waits))
+        return {evidence.source: evidence for evidence in (*prompt, *waited)}
 
     async def _ask(self, source: Source, case: Case) -> Evidence:
         key = (source.name, source.key(case)) if source.keep else None
@@ -91,7 +91,10 @@ class Gatherer:
         if key in self._kept and self._kept[key][0] > now:
             return self._kept[key][1]
         try:
-            async with asyncio.timeout(source.timeout):
+            if source.waits:
+                async with asyncio.timeout(source.timeout):
+                    evidence = _checked(source, await source.look(case))
+            else:
                 evidence = _checked(source, await source.look(case))
         except Exception as error:
             log.warning("evidence unavailable", source=source.name, error=f"{type(error).__name__}: {error}")
