@@ -301,7 +301,7 @@ def test_a_full_disk_stops_before_anything_is_sent_that_is_not_journaled(cli: Cl
 def test_it_drives_the_service(service: Service, partner: Partner, tmp_path: Path) -> None:
     cli = Cli(tmp_path, {"endpoint": service.url, "token": partner.token()})
     schools = partner.customers(30, "{}.k12.or.us")
-    tutors = partner.customer("gmail.com")
+    tutors = partner.customer("{}.gmail.com")
     lines = [f"{customer},Education,K12" for customer in [*schools, tutors]]
     (tmp_path / "customers.csv").write_text("customer,qualification,segment\n" + "\n".join(lines) + "\n")
     cli("update", "--file", "customers.csv", "--wait", code=exits.DENIED)

@@ -40,7 +40,7 @@ def test_an_update_is_awaited_and_then_listed(cli: Cli, partner: Partner) -> Non
 
 
 def test_a_denial_has_its_exit_code(cli: Cli, partner: Partner) -> None:
-    customer = partner.customer("gmail.com")
+    customer = partner.customer("{}.gmail.com")
     done = cli("update", customer, "Education", "--wait", "-o", "jsonl", code=exits.DENIED)
     assert json.loads(done.out)["vettingStatus"] == "Denied"
     assert json.loads(cli("watch", customer, "-o", "jsonl", code=exits.DENIED).out) == json.loads(done.out)
