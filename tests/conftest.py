@@ -21,6 +21,7 @@ from accredit.identity.authority import LocalAuthority
 from accredit.identity.models import DirectoryUser
 from accredit.partners import seed
 from accredit.vetting.store import DECIDED_CHANNEL
+from tests.dns_server import DnsServer, running_dns_server
 
 AUDIENCE = "https://api.partnercenter.microsoft.com"
 DEADLINE = 60.0
@@ -240,9 +241,17 @@ def _embedded_url(home: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def dns() -> Iterator[DnsServer]:
+    """The DNS server that the shared service asks: it knows what tests publish."""
+    with running_dns_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, dns: DnsServer) -> Iterator[Service]:
     """The service that the tests share. Each test registers a partner of its own, so they do not meet."""
-    with running_service(tmp_path_factory.mktemp("home"), log_format="json") as running:
+    home = tmp_path_factory.mktemp("home")
+    with running_service(home, log_format="json", dns_servers=dns.address) as running:
         yield running
 
 

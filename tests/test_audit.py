@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from accredit.audit import rules
 from accredit.partners import seed
-from accredit.vetting import review
+from accredit.vetting.review.rules import CaseClosedError
 from tests.conftest import Decisions, Partner, Service
 from tests.dns_server import running_dns_server
 from tests.test_contract import decide, refused
@@ -356,7 +356,7 @@ def test_every_transition_has_one_record(
     assert transitions(client, shop) == [asked, ("InReview", "Denied", "failed")]
     assert transitions(client, unknown) == [asked]
     decide(service, unknown, reason="Not an eligible Museum")
-    with pytest.raises(review.CaseClosedError):
+    with pytest.raises(CaseClosedError):
         decide(service, unknown)
     assert transitions(client, unknown) == [asked, ("InReview", "Denied", "failed")]
     page = first_page(client, PATH, filter=a_filter("CustomerId", str(unknown), "equals"))

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.conftest import Decisions, Partner, Service, running_service
-from tests.dns_server import DnsServer, running_dns_server
+from tests.conftest import Decisions, Partner, Service
+from tests.dns_server import DnsServer
 from tests.test_contract import refused
 from tests.test_customers import created, customer, records
 from tests.test_operations import running_api
@@ -20,19 +20,6 @@ from tests.test_review import case_of
 
 Qualify = Callable[..., httpx.Response]
 RECORD = re.compile(r'type TXT, name (\S+), value "([^"\s]+)"')
-
-
-@pytest.fixture(scope="module")
-def dns() -> Iterator[DnsServer]:
-    with running_dns_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service(dns: DnsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that asks this module's DNS server."""
-    with running_service(tmp_path_factory.mktemp("home"), dns_servers=dns.address) as running:
-        yield running
 
 
 @pytest.fixture

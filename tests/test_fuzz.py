@@ -23,6 +23,10 @@ from schemathesis.checks import CHECKS, load_all_checks
 from accredit.identity.authority import LocalAuthority, RefreshGrant
 from accredit.vetting.store import REVIEW_CHANNEL
 from tests.conftest import AUDIENCE, DEADLINE, Partner, Service
+from tests.dns_server import DnsServer
+from tests.test_customers import ADDRESS, billing, customer
+from tests.test_domains import wanted
+from tests.test_paging import a_filter, token_of
 
 load_all_checks()
 CHECKED = CHECKS.get_by_names(
@@ -36,6 +40,9 @@ CHECKED = CHECKS.get_by_names(
 )
 EXAMPLES = {
     "DecideReviewCase": 100,
+    "CreateCustomer": 100,
+    "UpdateCustomerBillingProfile": 80,
+    "AddVerifiedDomain": 80,
     "CreateCustomerQualification": 160,
     "UpdateCustomerQualification": 160,
     "TokenV1": 60,
@@ -44,6 +51,8 @@ EXAMPLES = {
 SECRET = "a secret of the application"
 GCC = "GovernmentCommunityCloud"
 WRITES = {"CreateCustomerQualification", "UpdateCustomerQualification"}
+CHANGES = {"CreateCustomer", "DeleteCustomer", "UpdateCustomerBillingProfile", "AddVerifiedDomain"}
+COLLECTIONS = {"GetCustomers": "/v1/customers", "GetAuditRecords": "/v1/auditrecords"}
 
 
 @dataclass
@@ -56,6 +65,9 @@ class World:
     used: list[UUID]
     tokens: dict[str, str | None]
     cases: list[UUID]
+    domains: list[str]
+    continuations: dict[str, str]
+    record_id: str
 
     def meet(self, case: Any, dice: random.Random) -> str | None:
         """Put values that mean something into ``case``; return the token to call with."""
@@ -72,12 +84,54 @@ class World:
             return None  # what it takes there is HTTP Basic
         if operation in REVIEWS:
             return self.review(case, operation, dice)
+        if operation in COLLECTIONS:
+            self.list(case, operation, dice)
+        elif operation in CHANGES:
+            self.change(case, operation, dice)
+        elif operation == "ValidateAddress" and dice.random() < 0.8:
+            case.body = ADDRESS | dice.choice(ADDRESSES)
+        elif operation == "CheckDomainAvailability" and dice.random() < 0.8:
+            case.path_parameters["domain"] = dice.choice([*self.domains, "free.invalid", "no-domain"])
+        elif operation == "GetAuditRecord" and dice.random() < 0.8:
+            case.path_parameters["record_id"] = dice.choice([self.record_id, str(uuid4())])
         if operation in WRITES:
             case.headers["MS-RequestId"] = str(uuid4())  # hypothesis likes to repeat those: few writes would be done
             if dice.random() < 0.9:
                 case.query = {"code": dice.choice(CODES)} if dice.random() < 0.6 else {}
                 case.body = _body(dice) if operation == "CreateCustomerQualification" else dice.choice(OLDER_BODIES)
         return self.tokens["good" if dice.random() < 0.75 else dice.choice(list(self.tokens))]
+
+    def list(self, case: Any, operation: str, dice: random.Random) -> None:
+        """The same for a collection: its first page, or the next one."""
+        case.headers.pop("MS-ContinuationToken", None)
+        if dice.random() < 0.3:
+            case.headers["MS-ContinuationToken"] = dice.choice([*self.continuations.values(), "nonsense"])
+            case.query = {"seekOperation": "Next"}
+        elif dice.random() < 0.8:
+            case.query = dict(dice.sample(QUERIES[operation], dice.randint(0, 2)))
+
+    def change(self, case: Any, operation: str, dice: random.Random) -> None:
+        """The same for what changes customers: those that are deleted are fresh ones."""
+        case.headers["MS-RequestId"] = str(uuid4())
+        if operation == "DeleteCustomer" and case.path_parameters["customer_id"] in map(str, self.used):
+            case.path_parameters["customer_id"] = str(next(self.fresh))
+        if operation == "UpdateCustomerBillingProfile":
+            case.headers.pop("If-Match", None)
+            if dice.random() < 0.9:
+                case.headers["If-Match"] = dice.choice(["*", "*", "*", 'W/"another"'])
+        if operation == "AddVerifiedDomain" and dice.random() < 0.7:
+            case.path_parameters["customer_id"] = str(self.used[0])
+        if dice.random() < 0.8:
+            number, address = dice.choice(REGISTERED)
+            domain = dice.choice([None] * 5 + self.domains)
+            case.body = {
+                "CreateCustomer": customer(
+                    domain, number=number, **{"defaultAddress": address} | dice.choice(PROFILES)
+                ),
+                "UpdateCustomerBillingProfile": billing(**dice.choice(PROFILES)),
+                "AddVerifiedDomain": {"verifiedDomainName": dice.choice([*self.domains, "not-proven.invalid", "no"])},
+                "DeleteCustomer": case.body,
+            }[operation]
 
     def review(self, case: Any, operation: str, dice: random.Random) -> str | None:
         """The same for the review API: a few cases, which are claimed and decided in the course of it."""
@@ -124,6 +178,29 @@ DECISIONS: list[Any] = [
     [],
 ]
 
+HUNGARIAN = {"country": "HU", "city": "Budapest", "addressLine1": "Kossuth ter 1", "postalCode": "1055"}
+REACHABLE = HUNGARIAN | {"phoneNumber": "+36 1 441 4000"}
+REGISTERED: list[tuple[str | None, dict[str, str]]] = [
+    (None, ADDRESS), (None, ADDRESS), (None, ADDRESS), ("1234567890", ADDRESS), (None, REACHABLE), ("12", REACHABLE),
+    ("1234567890", HUNGARIAN), ("1234567890", REACHABLE),
+]  # fmt: skip
+PROFILES: list[dict[str, Any]] = [
+    {}, {}, {}, {}, {"email": "kim"}, {"culture": "en-us"}, {"language": 5}, {"defaultAddress": REACHABLE},
+    {"defaultAddress": ADDRESS | {"postalCode": "1"}},
+]  # fmt: skip
+ADDRESSES: list[dict[str, Any]] = [{}, {}, {"postalCode": "1"}, {"state": "Washington"}, {"country": "ZZ"}, {"city": 5}]
+QUERIES: dict[str, list[Any]] = {
+    "GetCustomers": [
+        ("size", "2"), ("size", "501"), ("filter", "[]"), ("filter", a_filter("CompanyName", "test")),
+        ("filter", a_filter("Domain", "\0")),
+    ],
+    "GetAuditRecords": [
+        ("size", "2"), ("startDate", "2020-03-01"), ("endDate", "03/01/2020 00:00:00"), ("startDate", "yesterday"),
+        ("filter", a_filter("ResourceType", "Customer", "equals")), ("filter", a_filter("CustomerId", "5", "equals")),
+    ],
+}  # fmt: skip
+
+
 CODES = ["1", "1", "2", "2", "3", "\N{ARABIC-INDIC DIGIT ONE}"]
 OLDER_BODIES: list[Any] = [0, 1, 3, 3, 3, 4, "education", "government_community_cloud", GCC, "State_Owned_Entity"]
 
@@ -150,7 +227,7 @@ def document(service: Service) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def world(service: Service) -> World:
+def world(service: Service, dns: DnsServer) -> World:
     partner = Partner(service)
     partner.seed(
         applications=[{"id": str(partner.application_id), "secret": SECRET}],
@@ -170,7 +247,16 @@ def world(service: Service) -> World:
     }
     fresh = iter(partner.customers(4000))
     used = partner.customers(5, "{}.k12.or.us")
-    return World(partner, LocalAuthority(service.home), fresh, used, tokens, referred(partner, 12))
+    cases = referred(partner, 12)
+    with partner.client() as client:
+        collections = {path: client.get(path, params={"size": 1}).json() for path in COLLECTIONS.values()}
+        proven = f"d{uuid4().hex}.example"
+        dns.publish(*wanted(client, used[0], proven))
+    continuations = {path: token_of(page) for path, page in collections.items()}
+    record_id = collections["/v1/auditrecords"]["items"][0]["id"]
+    domains = [f"d{used[0].hex}.k12.or.us", proven]
+    authority = LocalAuthority(service.home)
+    return World(partner, authority, fresh, used, tokens, cases, domains, continuations, record_id)
 
 
 def referred(partner: Partner, count: int) -> list[UUID]:
@@ -185,6 +271,14 @@ def referred(partner: Partner, count: int) -> list[UUID]:
 
 PLAIN = ("Live", "Ready", "Metrics")
 OPERATIONS = [
+    *sorted(COLLECTIONS),
+    *sorted(CHANGES),
+    "GetCustomer",
+    "GetCustomerCompanyProfile",
+    "GetCustomerBillingProfile",
+    "ValidateAddress",
+    "CheckDomainAvailability",
+    "GetAuditRecord",
     "CreateCustomerQualification",
     "GetCustomerQualifications",
     "UpdateCustomerQualification",
@@ -211,7 +305,19 @@ OF_WRITES = {
 OF_TOKENS = {"200", "401/invalid_client"} | {
     f"400/{code}" for code in ("invalid_request", "invalid_grant", "unsupported_grant_type")
 }
+OF_CHANGES = {"401/400", "403/900329", "403/900150", "400/3000"}
+OF_PROFILES = {f"400/{code}" for code in (800002, 600002, 600049, 600050, 600051)}
 REACHED: dict[str, set[str]] = {
+    "GetCustomers": OF_READS,
+    "GetAuditRecords": OF_READS,
+    "CreateCustomer": {"201", *OF_CHANGES, *OF_PROFILES},
+    "DeleteCustomer": {"204", *OF_CHANGES, *OF_A_CUSTOMER},
+    "UpdateCustomerBillingProfile": {"200", "400/600049", "412/2055", "428/2055", *OF_CHANGES, *OF_A_CUSTOMER},
+    "AddVerifiedDomain": {"201", *OF_CHANGES, *OF_A_CUSTOMER},
+    **{f"GetCustomer{which}": OF_READS | OF_A_CUSTOMER for which in ("", "CompanyProfile", "BillingProfile")},
+    "ValidateAddress": {"200", "400/2007", "400/3000", "400/800002"},
+    "CheckDomainAvailability": {"200", "404", "400"},
+    "GetAuditRecord": OF_READS | {"404/1000"},
     "CreateCustomerQualification": {"201", *OF_WRITES},
     "UpdateCustomerQualification": {"200", *OF_WRITES},
     "GetCustomerQualifications": OF_READS | OF_A_CUSTOMER,
@@ -266,8 +372,8 @@ def test_no_answer_is_outside_the_document(document: dict[str, Any], world: Worl
 
 
 def outcome(response: Any) -> str:
-    """The status and, of an error, its code."""
-    if response.status_code < 400:
+    """The status and, of an error with a body, its code."""
+    if response.status_code < 400 or not response.content:
         return str(response.status_code)
     body = json.loads(response.content)
     return f"{response.status_code}/{body.get('code') or body.get('error')}"
