@@ -52,11 +52,9 @@ class RunStoppedError(Exception):
 
 @dataclass(slots=True)
 class Tally:
-    """How a run stands: updates by state, requests in flight, and how many answers were 429."""
+    """How a run stands: updates by state, and how many answers told something of an update."""
 
     states: Counter[State]
-    in_flight: int = 0
-    throttled: int = 0
     answered: int = 0
 
     def move(self, before: State | None, after: State) -> None:
@@ -167,7 +165,6 @@ class Sender:
             try:
                 outcome = await self._attempt(update, entry, unanswered=unanswered)
             except RateLimitedError as error:
-                self._tally.throttled += 1
                 self._turns.refused(error)
                 continue
             except AzureError as error:
@@ -190,7 +187,6 @@ class Sender:
     async def _attempt(self, update: Update, entry: Entry, *, unanswered: bool) -> Entry:
         """Send it once; what came of it. Raises ``AzureError`` where that is not known, or is to be tried again."""
         answer = _Answer()
-        self._tally.in_flight += 1
         try:
             state = await self._client.qualifications.update(
                 update.customer,
@@ -219,8 +215,6 @@ class Sender:
                 error_code=error.code or str(error.status_code),
                 error_description=error.description,
             )
-        finally:
-            self._tally.in_flight -= 1
         self._turns.admitted()
         self._tally.answered += 1
         return accepted(entry, state, answer.correlation_id)

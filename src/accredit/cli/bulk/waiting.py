@@ -61,17 +61,13 @@ class Waiter:
         async with room:
             if not await self._turns.take():
                 return True
-            self._tally.in_flight += 1
             try:
                 listed = await self._client.qualifications.list(customer)
             except RateLimitedError as error:
-                self._tally.throttled += 1
                 self._turns.refused(error)
                 return True
             except AzureError as error:
                 return self._excuse(error, entries)
-            finally:
-                self._tally.in_flight -= 1
         self._turns.admitted()
         left = False
         for entry in entries:
