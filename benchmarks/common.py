@@ -143,11 +143,14 @@ def wrk(url: str, connections: int, seconds: int, *, first: int, token: str) -> 
 
 
 @contextlib.contextmanager
-def service(*arguments: str) -> Iterator[Service]:
-    """``accredit serve`` on a free port with a temporary home; its log goes nowhere but is written."""
+def service(*arguments: str, **settings: str) -> Iterator[Service]:
+    """``accredit serve`` on a free port with a temporary home; its log goes nowhere but is written.
+
+    ``settings`` as in :func:`start`.
+    """
     with tempfile.TemporaryDirectory(prefix="accredit-bench-") as folder, (Path(folder) / "log").open("w") as log:
         home = Path(folder) / "home"
-        process = start(home, log.fileno(), *arguments)
+        process = start(home, log.fileno(), *arguments, **settings)
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line:
@@ -158,14 +161,15 @@ def service(*arguments: str) -> Iterator[Service]:
             process.wait()
 
 
-def start(home: Path, log: int, *arguments: str) -> subprocess.Popen[str]:
+def start(home: Path, log: int, *arguments: str, **settings: str) -> subprocess.Popen[str]:
     """Start ``accredit serve`` on ``home``; its first line on stdout says that it is ready.
 
-    Without rate limits, unless the environment sets them.
+    Without rate limits, unless the environment or ``settings`` (``rate_limit_partner="5000"``) say otherwise.
     """
+    variables = {f"ACCREDIT_{name.upper()}": value for name, value in settings.items()}
     return subprocess.Popen(
         [*ACCREDIT, "serve", "--home", str(home), "--port", "0", "--log-format", "json", *arguments],
-        env={"ACCREDIT_RATE_LIMIT_CUSTOMER": "0", "ACCREDIT_RATE_LIMIT_PARTNER": "0", **os.environ},
+        env={"ACCREDIT_RATE_LIMIT_CUSTOMER": "0", "ACCREDIT_RATE_LIMIT_PARTNER": "0", **os.environ, **variables},
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +29,7 @@ from accredit.limits.ledger import Ledger
 from accredit.limits.limiter import BEAT, Limiter
 from accredit.limits.models import Grant, Key, RateLimitedError, Use
 from accredit.limits.rules import TICK, USABLE, WINDOW, Account, Limit, Standing
-from tests.conftest import DEADLINE
+from tests.conftest import DEADLINE, running_service
 
 NO_LIMIT = 0
 
@@ -283,6 +285,23 @@ def test_a_client_that_waits_as_long_as_it_is_told_succeeds(
     run(scenario())
 
 
+def test_a_limit_too_small_to_share_out_is_exact(url: str) -> None:
+    async def scenario() -> None:
+        async with deployment(url, time := Time(url), processes=3, customer=6) as limiters:
+            client = Client()
+            for limiter in limiters * 2:
+                await client.send(limiter)
+                await asyncio.gather(*limiter._asking.values())
+            retry_after = max([await client.refused(limiter) for limiter in limiters])
+            assert 58 <= retry_after <= 60
+            time.pass_by(retry_after)
+            for limiter in limiters * 2:
+                await client.send(limiter)
+            await client.refused(limiters[0])
+
+    run(scenario())
+
+
 # What is counted apart, and together
 
 
@@ -349,6 +368,7 @@ def test_requests_that_come_at_once_share_one_question(url: str) -> None:
         time = Time(url)
         async with create_pool(url, most=4, timeout=DEADLINE, name="limits") as pool:
             newcomer = Limiter(pool, customer=1000, partner=0, timeout=DEADLINE, clock=time)
+            await newcomer.beat()
             client = Client()
             await asyncio.gather(*(client.send(newcomer) for _ in range(100)))
         # A second question would have given back what the first one got.
@@ -573,9 +593,9 @@ class Process:
     account: Account = field(default_factory=Account)
     asked: tuple[float, list[Use], int] | None = None
 
-    def ask(self, now: float, limit: Limit) -> None:
+    def ask(self, now: float, wanted: int) -> None:
         if self.asked is None:
-            self.asked = (now, self.account.report(now), limit.portion)
+            self.asked = (now, self.account.report(now), wanted)
 
     def hear(self, log: Log, now: float, limit: Limit, *, fails: bool = False) -> None:
         """Have the answer to what was asked, if anything was, and if it comes in time."""
@@ -610,14 +630,18 @@ class Fleet:
         """Send a request to a process; return whether it was admitted."""
         process = self.processes[number]
         while (standing := process.account.standing(self.now, self.limit)) is Standing.EMPTY:
-            process.ask(self.now, self.limit)
+            process.ask(self.now, max(self.limit.portion, 1))
             process.hear(self.log, self.now, self.limit)
         if standing is Standing.REFUSED:
-            assert self.within(WINDOW + TICK + PATIENCE) >= self.limit.requests - self.lives * self.limit.portion
+            assert self.within(WINDOW + TICK + PATIENCE) >= self.limit.requests - self.lives * max(
+                self.limit.portion, 1
+            )
             return False
         if standing is Standing.LOW:
-            process.ask(self.now, self.limit)
+            process.ask(self.now, self.limit.portion)
         process.account.use(self.now)
+        if not self.limit.portion:
+            process.ask(self.now, 0)
         self.admitted.append(self.now)
         assert self.within(WINDOW) <= self.limit.requests + self.lives * self.limit.allowance
         return True
@@ -658,7 +682,8 @@ def test_any_minute_holds_the_limit_and_whoever_is_refused_had_it(
         pass
     # Whoever is refused, and waits, succeeds: also if the others report only now.
     for process in fleet.processes[1:]:
-        process.ask(fleet.now, fleet.limit)
+        process.hear(fleet.log, fleet.now, fleet.limit)
+        process.ask(fleet.now, 0)
         process.hear(fleet.log, fleet.now, fleet.limit)
     fleet.now += RateLimitedError(fleet.processes[0].account.retry_after(fleet.now)).retry_after
     assert fleet.send(0)
@@ -702,3 +727,36 @@ def test_the_database_grants_what_the_model_grants(
             await scenario(pool)
 
     run(with_pool())
+
+
+# Over HTTP, with two API processes
+
+
+def test_the_answer_and_that_it_is_not_kept(tmp_path: Path, qualify: Callable[..., httpx.Response]) -> None:
+    request_id = {"MS-RequestId": str(uuid4())}
+    with running_service(
+        tmp_path, "--api-processes", "2", rate_limit_customer="20", rate_limit_partner="100"
+    ) as limited:
+        partner = limited.partner()
+        customer, other = partner.customers(2)
+        with partner.client() as client:
+            url = f"/v1/customers/{customer}/qualifications"
+            statuses = [client.get(url).status_code for _ in range(30)]
+            assert 19 <= statuses.count(200) <= 21
+            assert set(statuses) == {200, 429}
+            refused = qualify(client, customer, headers=request_id)
+            retry_after = int(refused.headers["Retry-After"])
+            assert refused.status_code == 429
+            assert refused.json() == {
+                "statusCode": 429,
+                "message": f"Rate limit is exceeded. Try again in {retry_after} seconds.",
+            }
+            assert 1 <= retry_after <= 60
+            assert refused.headers["MS-RequestId"] == request_id["MS-RequestId"]
+            assert client.get(f"/v1/customers/{other}/qualifications").status_code == 200
+            statuses = [client.get("/v1/customers/all/validations").status_code for _ in range(100)]
+            assert 75 <= statuses.count(200) <= 85
+    with running_service(tmp_path, rate_limit_customer="0", rate_limit_partner="0") as unlimited:
+        partner.service = unlimited
+        with partner.client() as client:
+            assert qualify(client, customer, headers=request_id).status_code == 201

@@ -120,12 +120,14 @@ class Limiter:
         if retry_after:
             raise RateLimitedError(retry_after)
         if lacking is None:
-            for _, account, _ in accounts:
+            for key, account, limit in accounts:
                 account.use(now)
+                if not limit.portion and self._reachable:
+                    self._ask_soon(key, account, limit)
         return lacking
 
     def _ask_soon(self, key: Key, account: Account, limit: Limit) -> asyncio.Task[None]:
-        """Ask the database, unless that is under way."""
+        """Report to the database, and ask it for more, unless that is under way."""
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key, account, limit), name="rate limits: ask")

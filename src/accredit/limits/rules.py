@@ -26,7 +26,8 @@ _PART = 25  # the allowances, and what is set aside, are each at most this part 
 class Limit:
     """So many requests a minute, and what one of the processes may do without asking: at first nothing.
 
-    ``allowance``: requests admitted before they are reported. ``portion``: requests set aside at a time.
+    ``allowance``: requests admitted before they are reported. ``portion``: requests set aside at a time; 0 where there
+    are too few to keep any in hand, so that what is asked for is used, and to be reported, at once.
     ``margin``: the allowances of all processes, which may yet be reported after one of them has refused a request.
     """
 
@@ -36,13 +37,13 @@ class Limit:
         self.requests = requests
         self.margin = requests // _PART
         self.allowance = 0
-        self.portion = 1
+        self.portion = 0
 
     def share(self, processes: int, *, known: bool) -> None:
         """Share the limit among ``processes``. No allowance while this one is not ``known`` to the others."""
         part = self.requests // (_PART * processes)
         self.allowance = part if known else 0
-        self.portion = max(part, 1)
+        self.portion = part
 
 
 class Standing(Enum):
