@@ -7,6 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,14 +186,17 @@ class Decisions:
     def wait(self, customer_id: UUID, qualification: str = "Education") -> str:
         """Wait for a verdict on a customer's qualification; return its vetting status."""
         wanted = f"{customer_id} {qualification} "
-        for payload in self._seen:
-            if payload.startswith(wanted):
-                self._seen.remove(payload)
-                return payload.removeprefix(wanted)
-        for notice in self._connection.notifies(timeout=DEADLINE):
-            if notice.payload.startswith(wanted):
-                return notice.payload.removeprefix(wanted)
-            self._seen.add(notice.payload)
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            found = next((payload for payload in self._seen if payload.startswith(wanted)), None)
+            if found is not None:
+                self._seen.remove(found)
+                return found.removeprefix(wanted)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            # All of a batch that arrives together, or the rest of it is lost.
+            self._seen |= {notice.payload for notice in self._connection.notifies(timeout=left, stop_after=1)}
         raise TimeoutError(f"no verdict on {wanted}within {DEADLINE} s")
 
 

@@ -401,3 +401,15 @@ def test_a_token_outlives_the_customer_that_it_points_at(partner: Partner) -> No
         assert rest is not None
         assert len(rest["items"]) == 2
         assert "next" not in rest["links"]
+
+
+def test_a_link_that_the_java_client_puts_its_root_before_leads_there(partner: Partner) -> None:
+    partner.customers(2)
+    with partner.client() as client:
+        page = first_page(client, size=1)
+        link = page["links"]["next"]
+        headers = {one["key"]: one["value"] for one in link["headers"]}
+        answer = client.get(f"/v1/{link['uri']}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["items"] != page["items"]
+        refused(client.get("/v1//customer"), 404, "1000")

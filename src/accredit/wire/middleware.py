@@ -30,6 +30,8 @@ REQUEST_SECONDS = Histogram(
     ["operation", "status"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+# The official Java client puts its root before a link's URI, which has one already.
+_DOUBLED = "/v1//v1/"
 _UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
@@ -56,6 +58,8 @@ class WireMiddleware:
             await send(message)
 
         path = scope["path"]
+        if path.startswith(_DOUBLED):
+            path = scope["path"] = path.removeprefix("/v1/")
         if error is None and path.startswith(("/v1/", "/review/v1/")):
             error = exchange.check_v1()
         try:
