@@ -62,6 +62,8 @@ CASES: list[tuple[Case, tuple[Institution, ...], Outcome, str]] = [
     (case("MIT Alumni Association", "mit.edu"), (), R, E + "affiliated"),
     (case("Contoso Academy Ltd", "contoso.ac.uk"), (), R, E + "commercial-name"),
     (case("Contoso University", "mit.edu"), (), R, E + "name-differs"),
+    (case("Boston University", "bc.edu"), (), R, E + "another-institution"),
+    (case("University of Washington", "wustl.edu"), (), R, E + "another-institution"),
     (case("Woodgrove University", "woodgrove.org", country="DE"), (WOODGROVE,), R, E + "country-differs"),
     (case("Woodgrove University", "woodgrove.org", country="US", state="OR"), (WOODGROVE,), R, E + "country-differs"),
     (case("Harvard University", "harvard.edu", country="FR"), (), R, E + "country-differs"),

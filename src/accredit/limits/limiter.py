@@ -84,16 +84,17 @@ class Limiter:
         It waits for the database only where what this process may admit by itself is used up. A refused request does
         not count. While the database cannot be reached, requests are admitted.
         """
-        while (lacking := self._admit(partner_id, customer_id)) is not None:
-            account, asking = lacking
-            account.waiting += 1
+        while lacking := self._admit(partner_id, customer_id):
+            for account, _ in lacking:
+                account.waiting += 1
             try:
-                await asyncio.shield(asking)
+                await asyncio.gather(*(asyncio.shield(asking) for _, asking in lacking))
             finally:
-                account.waiting -= 1
+                for account, _ in lacking:
+                    account.waiting -= 1
 
-    def _admit(self, partner_id: UUID, customer_id: UUID | None) -> tuple[Account, asyncio.Task[None]] | None:
-        """Admit, or return an account that lacks the means, with the question that may give them."""
+    def _admit(self, partner_id: UUID, customer_id: UUID | None) -> list[tuple[Account, asyncio.Task[None]]]:
+        """Admit, or return the accounts that lack the means, each with the question that may give them."""
         now = self._clock()
         partner = partner_id.int
         resource = partner if customer_id is None else customer_id.int
@@ -105,21 +106,22 @@ class Limiter:
         if self._partner is not None:
             key = Key(partner, partner)
             accounts.append((key, self._ledger.account(key, now), self._partner))
-        lacking = None
+        due = []
         retry_after = 0.0
         for key, account, limit in accounts:
             standing = account.standing(now, limit)
-            if standing is Standing.READY:
-                continue
             if standing is Standing.REFUSED:
                 retry_after = max(retry_after, account.retry_after(now))
-            elif self._reachable:
-                asking = self._ask_soon(key, account, limit)
-                if standing is Standing.EMPTY:
-                    lacking = account, asking
+            elif standing is not Standing.READY and self._reachable:
+                due.append((key, account, limit, standing))
         if retry_after:
             raise RateLimitedError(retry_after)
-        if lacking is None:
+        lacking = []
+        for key, account, limit, standing in due:
+            asking = self._ask_soon(key, account, limit)
+            if standing is Standing.EMPTY:
+                lacking.append((account, asking))
+        if not lacking:
             for key, account, limit in accounts:
                 account.use(now)
                 if not limit.portion and self._reachable:

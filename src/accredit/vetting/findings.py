@@ -35,7 +35,8 @@ class Thresholds:
 class Match:
     """An institution whose domain the customer controls, and how it fits the customer.
 
-    ``similarity`` is that of the names, where one may hold the other; ``exact`` is that of the names as they are.
+    ``similarity`` is that of the names, where one may hold the other; ``exact`` is that of the names as they are;
+    ``named_so``: they are the same, or the domain's label is made from the company's name.
     """
 
     registry: str
@@ -44,6 +45,7 @@ class Match:
     kind: Kind
     similarity: float
     exact: float
+    named_so: bool
     fits: bool
     comparable: bool
     place: str
@@ -152,6 +154,11 @@ class Findings:
         return tuple(domain for domain in self.domains if domain.academic)
 
     @cached_property
+    def homes(self) -> tuple[str, ...]:
+        """The registered domains of the institutions that are known to have the company's very name."""
+        return tuple(self._evidence["institutions"].facts["homes"])
+
+    @cached_property
     def website(self) -> Mapping[str, Any] | None:
         """Where the website is; ``None``: no website was given."""
         website = self._evidence["website"]
@@ -185,6 +192,7 @@ class Findings:
             Kind(fact["kind"]),
             fact["similarity"],
             fact["exact"],
+            bool(fact["named_so"] or fact["label"]),
             bool(fact["similarity"] >= self.thresholds.institution_match or labelled),
             fact["comparable"],
             fact["place"],

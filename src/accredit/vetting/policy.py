@@ -12,7 +12,7 @@ from accredit.vetting.findings import Findings, Thresholds
 from accredit.vetting.models import Decision, Evidence, Outcome
 from accredit.vetting.rule import Rule, listed
 
-VERSION = "2"
+VERSION = "3"
 """Stored with each decision; changes whenever a rule, or what a source's facts mean, does."""
 
 

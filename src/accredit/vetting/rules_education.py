@@ -105,6 +105,19 @@ def _name_differs(found: Findings) -> str | None:
     return None
 
 
+def _another_institution(found: Findings) -> str | None:
+    if not found.homes or any(domain.facts["registrable"] in found.homes for domain in found.academic):
+        return None
+    for domain in found.academic:
+        fitting = [one for one in domain.institutions if one.fits]
+        if fitting and not any(one.named_so for one in fitting):
+            return (
+                f"{domain.name} belongs to {fitting[0].name} ({fitting[0].registry}), and “{found.company['name']}” is "
+                f"the very name of the institution at {listed(found.homes)}."
+            )
+    return None
+
+
 def _country_differs(found: Findings) -> str | None:
     for domain in found.academic:
         fitting = [one for one in domain.institutions if one.fits]
@@ -270,6 +283,13 @@ RULES = (
         "the institution whose domain it is has another name than the company",
         "institutions",
         _name_differs,
+    ),
+    Rule(
+        "education.another-institution",
+        _REFER,
+        "the names are alike, but the company's is the very name of an institution at another domain",
+        "institutions",
+        _another_institution,
     ),
     Rule(
         "education.country-differs",

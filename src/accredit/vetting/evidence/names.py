@@ -23,6 +23,7 @@ _SEPARATE = re.compile(r"[^a-z0-9]+")
 _DOTTED = re.compile(r"\b(?:[a-z]\.){2,}(?:[a-z]\b)?")
 _APOSTROPHE = re.compile(r"(?<=\w)['’`´ʼ‘](?=\w)")
 _ASIDE = re.compile(r"[(\[（][^)\]）]*[)\]）]")
+_WHEREABOUTS = re.compile(r"\s*(?:\([^)]*\)|, ?[A-Z]{2,3})\s*$")
 _UNSPACED = re.compile("|".join(sorted(map(re.escape, words.UNSPACED), key=len, reverse=True)))
 
 _NEUTRAL = words.ADDITIONS | words.PLACES
@@ -94,6 +95,17 @@ def _initials(raw: Sequence[str]) -> frozenset[str]:
     full = "".join(word[0] for word in raw)
     short = "".join(word[0] for word in raw if word not in words.STOP_WORDS)
     return frozenset(one for one in (full, short) if len(one) >= _SHORTEST_ACRONYM)
+
+
+def bare_forms(name: str) -> set[str]:
+    """:func:`bare` of an institution's name, with and without what tells lists where it is: ``(OH)``, ``, USA``."""
+    return {bare(name), bare(_WHEREABOUTS.sub("", name))} - {""}
+
+
+@lru_cache(maxsize=65536)
+def bare(name: str) -> str:
+    """A name's letters and digits as lower-case ASCII, without an article before it: equal for one name as written."""
+    return _SEPARATE.sub("", anyascii(unicodedata.normalize("NFKC", name)).lower().removeprefix("the "))
 
 
 def similarity(one: str, other: str) -> float:
