@@ -269,7 +269,7 @@ async def _run_queue(
         with JOB_SECONDS.time():
             await vetting.revet(queue.decode(job.payload))
 
-    @pgq.schedule("purge", "17 * * * *")
+    @pgq.schedule("purge", "* * * * *")
     async def purge(_: Schedule) -> None:
         await vetting.purge()
 
