@@ -109,7 +109,7 @@ def test_a_case_is_listed_claimed_and_decided(
     assert (file["open"], file["website"], file["educationSegment"]) == (True, "www.contoso.example", "K12")
     assert file["suggestion"]["outcome"] == "Refer"
     assert file["suggestion"]["explanation"] == item["explanation"]
-    assert {one["source"] for one in file["evidence"]} >= {"academic_domains", "website_domain"}
+    assert {one["source"] for one in file["evidence"]} >= {"domains", "institutions", "website"}
     assert [one["requestedBy"] for one in file["requests"]] == ["admin@partner.example"]
     (made,) = file["decisions"]
     assert (made["outcome"], made["cause"], made["decidedBy"]) == ("Refer", "request", "policy")

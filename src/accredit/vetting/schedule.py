@@ -39,9 +39,11 @@ due AS (
       AND (asked.revetting_queued_at IS NULL OR asked.revetting_queued_at < now() - interval '1 hour')
     ORDER BY asked.vetted_at, asked.id
     LIMIT %(most)s
-    FOR NO KEY UPDATE OF asked SKIP LOCKED)
-UPDATE qualifications AS asked SET revetting_queued_at = now() FROM due WHERE asked.id = due.id
-RETURNING asked.id, asked.request_number
+    FOR NO KEY UPDATE OF asked SKIP LOCKED),
+queued AS (
+    UPDATE qualifications AS asked SET revetting_queued_at = now() FROM due WHERE asked.id = due.id
+    RETURNING asked.id, asked.request_number, asked.vetted_at)
+SELECT id, request_number FROM queued ORDER BY vetted_at, id
 """
 
 # Not while the queue itself is behind: then the policy just has not come to it yet.
