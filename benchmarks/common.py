@@ -74,7 +74,7 @@ class Service:
             connection.execute(
                 "INSERT INTO customers (id, partner_id, company_name, domain)"
                 " SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, %s,"
-                " 'Company ' || i, 'c' || i || '.onmicrosoft.com' FROM generate_series(1, %s) AS i",
+                " 'School ' || i, 'c' || i || '.onmicrosoft.com' FROM generate_series(1, %s) AS i",
                 (PARTNER, customers),
             )
             connection.execute(

@@ -29,7 +29,7 @@ from accredit.database import embedded, idempotency
 from accredit.qualifications import store as qualifications
 from accredit.vetting import queue
 
-CUSTOMERS = 200_000
+CUSTOMERS = 100_000
 PRISM_PORT = 4010
 
 

@@ -12,7 +12,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _TOP_LEVEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def domain_name(text: str) -> str | None:
     """A domain name as lower-case A-labels without the last dot; ``None`` for what is none.
 
@@ -35,13 +35,13 @@ def domain_name(text: str) -> str | None:
     return name
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def registrable(domain: str) -> str | None:
     """The domain that somebody registered, of which ``domain`` is or is below; ``None`` for a public suffix itself."""
     return _SUFFIXES.privatesuffix(domain)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def owned(domain: str) -> str | None:
     """As :func:`registrable`, but below a host's own suffix (``github.io``) the part that belongs to its customer.
 
