@@ -73,7 +73,7 @@ def _label(company: str, raw: str) -> bool:
     return domain is not None and names.fits_label(company, own_labels(domain))
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _of(raw: str) -> dict[str, Any]:
     domain = domain_name(raw)
     if domain is None:

@@ -64,7 +64,7 @@ class Name:
         return TYPES.intersection(self.tokens)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def parse(name: str) -> Name:
     """Take ``name`` apart."""
     text = unicodedata.normalize("NFKC", name)
@@ -125,7 +125,7 @@ def best_match(company: str, names: Sequence[str], label: str = "") -> float:
     return max((_compare(a, b) for a in forms for name in names for b in _variants(name)), default=0.0)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _variants(name: str) -> tuple[Name, ...]:
     """An institution's name, without brackets, their content, and the parts around a dash, a slash or a comma."""
     parts = [name, _ASIDE.sub(" ", name), *(aside[1:-1] for aside in _ASIDE.findall(name))]
@@ -136,7 +136,7 @@ def _variants(name: str) -> tuple[Name, ...]:
     return tuple(dict.fromkeys(one for one in parsed if one.kernel or one == whole))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _forms(company: str) -> tuple[Name, ...]:
     """A company's name, and without brackets or a part beside a dash that hold but its own acronym, or a state."""
     forms = [parse(company)]
@@ -283,7 +283,7 @@ class Says:
     level: str | None
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def says(company: str) -> Says:
     """What ``company`` says of itself: a type of institution, a legal form or word of trade, an affiliation."""
     name = parse(company)

@@ -221,7 +221,7 @@ for _listed in _BY_FIRST.values():
     _listed.sort(key=lambda one: -len(one[0]))
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def one_form(word: str) -> str:
     """The form that ``word`` (lower-case ASCII) is compared in: one word or, for an abbreviation, several."""
     if word in _WORDS:
